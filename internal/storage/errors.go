@@ -1,0 +1,96 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// The conditions a caller may want to tell apart. They are wrapped, with what
+// the engine said, in the errors of this package.
+var (
+	// ErrNotFound: the row that was asked for is not there.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: a row with this key is there already.
+	ErrExists = errors.New("exists already")
+	// ErrNewer: the schema was made by a newer Lethe.
+	ErrNewer = errors.New("the database was made by a newer version of Lethe; use that version, or restore a backup from before the upgrade")
+	// ErrLocked: another process has the database.
+	ErrLocked = errors.New("the database is in use by another process (a running lethe?)")
+	// ErrReadOnly: the database cannot be written.
+	ErrReadOnly = errors.New("the database is read-only; check the permissions of its file and folder")
+	// ErrFull: the disk, or the database, is full.
+	ErrFull = errors.New("no space is left for the database")
+)
+
+// PostgreSQL's SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
+const (
+	pgUniqueViolation      = "23505"
+	pgSerializationFailure = "40001"
+	pgDeadlockDetected     = "40P01"
+	pgDiskFull             = "53100"
+	pgReadOnly             = "25006"
+)
+
+// wrap names the condition that err of an engine stands for.
+func wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	if kind := conditionOf(err); kind != nil {
+		return fmt.Errorf("%w: %w", kind, err)
+	}
+	return err
+}
+
+func conditionOf(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case pgUniqueViolation:
+			return ErrExists
+		case pgDiskFull:
+			return ErrFull
+		case pgReadOnly:
+			return ErrReadOnly
+		}
+		return nil
+	}
+	var lite *sqlite.Error
+	if !errors.As(err, &lite) {
+		return nil
+	}
+	switch lite.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		return ErrExists
+	}
+	switch lite.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return ErrFull
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return ErrReadOnly
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return ErrLocked
+	}
+	return nil
+}
+
+// retryable tells whether a transaction that failed with err may succeed when
+// run again (DESIGN §7: closures are retried on SQLSTATE 40001).
+func retryable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == pgSerializationFailure || pg.Code == pgDeadlockDetected)
+}
+
+// canceled tells whether err only says that ctx ended.
+func canceled(ctx context.Context, err error) bool {
+	return err != nil && ctx.Err() != nil
+}
