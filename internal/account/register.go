@@ -1,0 +1,82 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"lethe/internal/matrix"
+	"lethe/internal/storage"
+)
+
+// Registration says what account to create.
+type Registration struct {
+	Localpart    string // "": the server makes one up
+	PasswordHash string // from [Service.HashPassword]; "": none
+	Kind         storage.AccountKind
+	AppserviceID string
+	Admin        bool
+	// InTx runs in the same transaction: a UIA session is consumed there, terms
+	// are accepted, an address is added. May be nil.
+	InTx func(*storage.Tx, matrix.UserID) error
+	// Session, if not nil, is begun at once (CS API, POST /register,
+	// inhibit_login).
+	Session *NewSession
+}
+
+// Register creates an account. A localpart that is or ever was taken is
+// M_USER_IN_USE.
+func (s *Service) Register(ctx context.Context, r Registration) (Session, error) {
+	if r.Localpart == "" {
+		r.Localpart = generatedLocalpart()
+	}
+	if r.Session != nil {
+		if err := checkDeviceID(r.Session.DeviceID); err != nil {
+			return Session{}, err
+		}
+	}
+	user := matrix.NewUserID(r.Localpart, s.opts.ServerName)
+	var session Session
+	err := s.db.Update(ctx, func(tx *storage.Tx) error {
+		session = Session{UserID: user}
+		err := tx.CreateAccount(storage.Account{
+			UserID: user, Kind: r.Kind, AppserviceID: r.AppserviceID, Admin: r.Admin,
+			PasswordHash: r.PasswordHash, CreatedAt: s.now(),
+		})
+		if errors.Is(err, storage.ErrExists) {
+			return errUserInUse
+		}
+		if err != nil {
+			return err
+		}
+		if r.InTx != nil {
+			if err := r.InTx(tx, user); err != nil {
+				return err
+			}
+		}
+		if r.Session == nil {
+			return nil
+		}
+		session, err = s.begin(tx, user, *r.Session)
+		return err
+	})
+	return session, err
+}
+
+var errUserInUse = matrix.Errorf(matrix.CodeUserInUse, "This username is taken.")
+
+// CheckLocalpart tells whether an account of this name could be created: its
+// grammar (M_INVALID_USERNAME) and whether it is taken (M_USER_IN_USE). An ended
+// account keeps its name for ever.
+func (s *Service) CheckLocalpart(ctx context.Context, localpart string) error {
+	if err := matrix.ParseLocalpart(localpart, s.opts.ServerName); err != nil {
+		return matrix.Errorf(matrix.CodeInvalidUsername, "This username cannot be used: %v.", err)
+	}
+	_, err := s.Account(ctx, matrix.NewUserID(localpart, s.opts.ServerName))
+	if err == nil {
+		return errUserInUse
+	}
+	if matrix.CodeOf(err) == matrix.CodeNotFound {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,110 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"lethe/internal/matrix"
+	"lethe/internal/storage"
+)
+
+// Options are the settings of a [Service]. All fields are needed but Log.
+type Options struct {
+	ServerName matrix.ServerName
+	Now        func() time.Time
+	Log        *slog.Logger
+
+	AccessTokenLifetime  time.Duration // of sessions that can be refreshed
+	RefreshTokenLifetime time.Duration // 0: for ever
+	LoginTokenLifetime   time.Duration
+	OpenIDTokenLifetime  time.Duration
+	UIALifetime          time.Duration
+	ValidationLifetime   time.Duration
+	AddressLog           time.Duration // how long connections are kept
+
+	PasswordMinLength int // characters
+	PasswordMaxLength int // bytes
+	Argon2            Argon2
+	HashConcurrency   int
+
+	// HideDeactivated answers a login to an ended account as one to an unknown
+	// account, for operators who would rather not tell.
+	HideDeactivated bool
+
+	// TokenChecked is told how each token check ended ("cached", "read",
+	// "refused"); nil for nobody.
+	TokenChecked func(result string)
+}
+
+// Service is what a person may do with an account. It is safe for concurrent
+// use.
+type Service struct {
+	db     *storage.DB
+	opts   Options
+	log    *slog.Logger
+	hasher *hasher
+	tokens *tokenCache
+	seen   *seenLog
+}
+
+// New makes the service on a database.
+func New(db *storage.DB, opts Options) *Service {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.TokenChecked == nil {
+		opts.TokenChecked = func(string) {}
+	}
+	return &Service{
+		db: db, opts: opts, log: opts.Log,
+		hasher: newHasher(opts.Argon2, opts.HashConcurrency),
+		tokens: newTokenCache(),
+		seen:   newSeenLog(),
+	}
+}
+
+// ServerName is the name of this server.
+func (s *Service) ServerName() matrix.ServerName { return s.opts.ServerName }
+
+func (s *Service) now() matrix.Timestamp { return matrix.TimestampOf(s.opts.Now()) }
+
+// Account returns the account of user, ended or not, or M_NOT_FOUND.
+func (s *Service) Account(ctx context.Context, user matrix.UserID) (storage.Account, error) {
+	var a storage.Account
+	err := s.db.View(ctx, func(tx *storage.Tx) (err error) {
+		a, err = tx.Account(user)
+		return err
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return a, matrix.Errorf(matrix.CodeNotFound, "There is no user %s on this server.", user)
+	}
+	return a, err
+}
+
+// errDeactivated is what a login to an ended account is told.
+func (s *Service) errDeactivated() error {
+	if s.opts.HideDeactivated {
+		return errWrongPassword
+	}
+	return matrix.Errorf(matrix.CodeUserDeactivated, "This account has been deactivated.")
+}
+
+// errWrongPassword does not tell which of the two was wrong (CS API, POST
+// /login: 403 M_FORBIDDEN).
+var errWrongPassword = matrix.Errorf(matrix.CodeForbidden, "The username or password is wrong.")
+
+// lockLive is what every transaction that makes a credential begins with: it
+// keeps the account as it is until the commit, and refuses an ended one. That
+// is why no credential survives an ending.
+func (s *Service) lockLive(tx *storage.Tx, user matrix.UserID) (storage.Account, error) {
+	a, err := tx.LockAccount(user)
+	if errors.Is(err, storage.ErrNotFound) {
+		return a, errWrongPassword
+	}
+	if err == nil && a.DeactivatedAt != 0 {
+		return a, s.errDeactivated()
+	}
+	return a, err
+}
