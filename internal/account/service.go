@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"time"
 
+	"lethe/internal/identity"
+	"lethe/internal/mail"
 	"lethe/internal/matrix"
 	"lethe/internal/storage"
 )
 
-// Options are the settings of a [Service]. All fields are needed but Log.
+// Options are the settings of a [Service]. What may be left out says so.
 type Options struct {
 	ServerName matrix.ServerName
 	Now        func() time.Time
@@ -32,6 +34,16 @@ type Options struct {
 	// HideDeactivated answers a login to an ended account as one to an unknown
 	// account, for operators who would rather not tell.
 	HideDeactivated bool
+
+	// BaseURL is where people reach this server, for links in mail, without a
+	// slash at its end.
+	BaseURL string
+	// Mail sends validation messages; nil or not configured: there are none.
+	Mail *mail.Sender
+	// SendText sends a text message to a phone number; nil: there is no gateway.
+	SendText func(ctx context.Context, number, text string) error
+	// Identity is how identifiers are bound and unbound.
+	Identity *identity.Client
 
 	// TokenChecked is told how each token check ended ("cached", "read",
 	// "refused"); nil for nobody.

@@ -89,7 +89,8 @@ CREATE INDEX openid_tokens_owner ON openid_tokens (user_id);
 
 -- endpoint is "METHOD path"; user_id and device_id are those of the access
 -- token that began the session, NULL where there was none. subject is the user
--- a stage proved. completed and stored are JSON objects.
+-- a stage proved. completed and stored are JSON objects. registration_token is
+-- the token that the session has taken a use of, for as long as it lives.
 CREATE TABLE uia_sessions (
     session_hash BYTEA  NOT NULL PRIMARY KEY,
     endpoint     TEXT   NOT NULL,
@@ -98,9 +99,11 @@ CREATE TABLE uia_sessions (
     subject      TEXT,
     completed    TEXT   NOT NULL,
     stored       TEXT   NOT NULL,
+    registration_token TEXT,
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL
 );
+CREATE INDEX uia_sessions_token ON uia_sessions (registration_token);
 CREATE INDEX uia_sessions_user ON uia_sessions (user_id);
 CREATE INDEX uia_sessions_subject ON uia_sessions (subject);
 CREATE INDEX uia_sessions_expiry ON uia_sessions (expires_at);
@@ -108,7 +111,6 @@ CREATE INDEX uia_sessions_expiry ON uia_sessions (expires_at);
 CREATE TABLE registration_tokens (
     token        TEXT   NOT NULL PRIMARY KEY,
     uses_allowed BIGINT,
-    pending      BIGINT NOT NULL DEFAULT 0,
     completed    BIGINT NOT NULL DEFAULT 0,
     expires_at   BIGINT,
     created_at   BIGINT NOT NULL

@@ -1,0 +1,51 @@
+package event
+
+import (
+	"crypto/ed25519"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"lethe/internal/matrix"
+)
+
+// request is what a server signs of a request (Server-Server API, Request
+// Authentication).
+type request struct {
+	Method      string                       `json:"method"`
+	URI         string                       `json:"uri"`
+	Origin      matrix.ServerName            `json:"origin"`
+	Destination string                       `json:"destination"`
+	Content     jsontext.Value               `json:"content,omitzero"`
+	Signatures  map[string]map[string]string `json:"signatures,omitzero"`
+}
+
+// SignRequest returns the value of the Authorization header with which origin
+// sends a request to destination. uri is the path with its query, content the
+// JSON body, nil for none.
+func SignRequest(method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey) (string, error) {
+	raw, err := json.Marshal(request{Method: method, URI: uri, Origin: origin, Destination: destination, Content: content})
+	if err != nil {
+		return "", err
+	}
+	message, err := Canonical(raw)
+	if err != nil {
+		return "", err
+	}
+	return matrix.XMatrix{
+		Origin: origin, Destination: destination, Key: key.ID, Signature: key.Sign(message),
+	}.String(), nil
+}
+
+// VerifyRequest checks what [SignRequest] made, for this destination, with the
+// public key of the id that auth names.
+func VerifyRequest(method, uri, destination string, content []byte, auth matrix.XMatrix, key ed25519.PublicKey) error {
+	raw, err := json.Marshal(request{
+		Method: method, URI: uri, Origin: auth.Origin, Destination: destination, Content: content,
+		Signatures: map[string]map[string]string{string(auth.Origin): {auth.Key: auth.Signature}},
+	})
+	if err != nil {
+		return err
+	}
+	return VerifyJSON(raw, string(auth.Origin), auth.Key, key)
+}
