@@ -70,16 +70,25 @@ func (s *Service) Bind(ctx context.Context, user matrix.UserID, server matrix.Se
 	if err != nil {
 		return bindError(err)
 	}
-	err = s.db.Update(ctx, func(tx *storage.Tx) error {
+	var fresh bool
+	err = s.db.Update(ctx, func(tx *storage.Tx) (err error) {
 		if _, err := s.lockLive(tx, user); err != nil {
 			return err
 		}
-		return tx.AddBinding(storage.Binding{Threepid: pid, UserID: user, IDServer: server, BoundAt: s.now()})
+		fresh, err = tx.AddBinding(storage.Binding{Threepid: pid, UserID: user, IDServer: server, BoundAt: s.now()})
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	return bindError(s.opts.Identity.Bind(ctx, server, accessToken, sid, secret, user))
+	refused := s.opts.Identity.Bind(ctx, server, accessToken, sid, secret, user)
+	if fresh && errors.Is(refused, identity.ErrRefused) {
+		err := s.db.Update(ctx, func(tx *storage.Tx) error { return tx.DropBinding(user, pid, server) })
+		if err != nil {
+			return err
+		}
+	}
+	return bindError(refused)
 }
 
 // bindError tells a client what the identity server said.

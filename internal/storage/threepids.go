@@ -59,11 +59,13 @@ type Binding struct {
 	BoundAt  matrix.Timestamp
 }
 
-// AddBinding remembers where an identifier was bound.
-func (tx *Tx) AddBinding(b Binding) error {
-	return tx.run(`INSERT INTO threepid_bindings (user_id, medium, address, id_server, bound_at)
+// AddBinding remembers where an identifier was bound, and tells whether that is
+// new.
+func (tx *Tx) AddBinding(b Binding) (bool, error) {
+	n, err := tx.exec(`INSERT INTO threepid_bindings (user_id, medium, address, id_server, bound_at)
 		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (user_id, medium, address, id_server) DO NOTHING`,
 		b.UserID, b.Medium, b.Address, b.IDServer, b.BoundAt)
+	return n == 1, err
 }
 
 // Bindings lists where identifiers of user are bound.
