@@ -92,3 +92,19 @@ func (tx *Tx) AcceptTerms(user matrix.UserID, policy, version string, at matrix.
 	return tx.run(`INSERT INTO terms_accepted (user_id, policy, version, accepted_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (user_id, policy, version) DO NOTHING`, user, policy, version, at)
 }
+
+// AcceptedTerms is a row of terms_accepted.
+type AcceptedTerms struct {
+	Policy     string           `json:"policy"`
+	Version    string           `json:"version"`
+	AcceptedAt matrix.Timestamp `json:"accepted_at"`
+}
+
+// TermsOf lists what user has accepted.
+func (tx *Tx) TermsOf(user matrix.UserID) ([]AcceptedTerms, error) {
+	return all(tx, func(s scanner) (AcceptedTerms, error) {
+		var t AcceptedTerms
+		err := s.Scan(&t.Policy, &t.Version, &t.AcceptedAt)
+		return t, err
+	}, `SELECT policy, version, accepted_at FROM terms_accepted WHERE user_id = $1 ORDER BY accepted_at, policy`, user)
+}

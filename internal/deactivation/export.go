@@ -1,0 +1,173 @@
+package deactivation
+
+import (
+	"archive/zip"
+	"context"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"lethe/internal/matrix"
+	"lethe/internal/storage"
+)
+
+// exportFile is one file of an export: what it is called and what it holds.
+type exportFile struct {
+	name string
+	make func(tx *storage.Tx, a storage.Account) (any, error)
+}
+
+// object is a JSON object of an export.
+type object = map[string]any
+
+// exportFiles has a file for each that the inventory names.
+var exportFiles = []exportFile{
+	{"account.json", exportAccount},
+	{"profile.json", exportProfile},
+	{"devices.json", exportDevices},
+	{"connections.json", exportConnections},
+	{"threepids.json", exportThreepids},
+	{"account_data.json", exportAccountData},
+	{"filters.json", exportFilters},
+	{"terms.json", func(tx *storage.Tx, a storage.Account) (any, error) { return tx.TermsOf(a.UserID) }},
+	{"audit.json", exportAudit},
+}
+
+// Export writes a zip of everything the inventory calls personal and does not
+// except, in the shapes of the client-server API where it has one (GDPR Art. 15
+// and 20). The inventory itself is in it, as inventory.json.
+func (s *Service) Export(ctx context.Context, user matrix.UserID, w io.Writer) error {
+	a, err := s.accounts.Account(ctx, user)
+	if err != nil {
+		return err
+	}
+	archive := zip.NewWriter(w)
+	err = s.db.View(ctx, func(tx *storage.Tx) error {
+		for _, f := range exportFiles {
+			content, err := f.make(tx, a)
+			if err != nil {
+				return err
+			}
+			if err := writeJSON(archive, f.name, content); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := writeJSON(archive, "inventory.json", Inventory); err != nil {
+		return err
+	}
+	return archive.Close()
+}
+
+func writeJSON(archive *zip.Writer, name string, content any) error {
+	w, err := archive.Create(name)
+	if err != nil {
+		return err
+	}
+	return json.MarshalWrite(w, content, jsontext.WithIndent("  "), json.Deterministic(true))
+}
+
+func exportAccount(_ *storage.Tx, a storage.Account) (any, error) {
+	return object{
+		"user_id": a.UserID, "kind": a.Kind, "appservice_id": a.AppserviceID, "admin": a.Admin,
+		"created_ts": a.CreatedAt, "locked_ts": a.LockedAt, "suspended_ts": a.SuspendedAt,
+		"deactivated_ts": a.DeactivatedAt,
+	}, nil
+}
+
+func named(list []storage.Named) map[string]jsontext.Value {
+	values := make(map[string]jsontext.Value, len(list))
+	for _, n := range list {
+		values[n.Name] = n.Value
+	}
+	return values
+}
+
+func exportProfile(tx *storage.Tx, a storage.Account) (any, error) {
+	fields, err := tx.Profile(a.UserID)
+	return named(fields), err
+}
+
+func exportFilters(tx *storage.Tx, a storage.Account) (any, error) {
+	filters, err := tx.Filters(a.UserID)
+	return named(filters), err
+}
+
+func exportDevices(tx *storage.Tx, a storage.Account) (any, error) {
+	devices, err := tx.Devices(a.UserID)
+	list := make([]object, 0, len(devices))
+	for _, d := range devices {
+		list = append(list, object{
+			"device_id": d.DeviceID, "display_name": d.DisplayName, "last_seen_ip": d.LastSeenIP,
+			"last_seen_ts": d.LastSeenAt, "created_ts": d.CreatedAt,
+		})
+	}
+	return object{"devices": list}, err
+}
+
+func exportConnections(tx *storage.Tx, a storage.Account) (any, error) {
+	connections, err := tx.Connections(a.UserID)
+	list := make([]object, 0, len(connections))
+	for _, c := range connections {
+		list = append(list, object{
+			"device_id": c.DeviceID, "ip": c.IP, "user_agent": c.UserAgent, "last_seen": c.LastSeenAt,
+		})
+	}
+	return object{"connections": list}, err
+}
+
+func exportThreepids(tx *storage.Tx, a storage.Account) (any, error) {
+	threepids, err := tx.Threepids(a.UserID)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]object, 0, len(threepids))
+	for _, t := range threepids {
+		list = append(list, object{
+			"medium": t.Medium, "address": t.Address, "validated_at": t.ValidatedAt, "added_at": t.AddedAt,
+		})
+	}
+	bindings, err := tx.Bindings(a.UserID)
+	bound := make([]object, 0, len(bindings))
+	for _, b := range bindings {
+		bound = append(bound, object{
+			"medium": b.Medium, "address": b.Address, "id_server": b.IDServer, "bound_at": b.BoundAt,
+		})
+	}
+	return object{"threepids": list, "bindings": bound}, err
+}
+
+// exportAccountData has the shape of account_data in /sync, with the rooms'
+// beside it.
+func exportAccountData(tx *storage.Tx, a storage.Account) (any, error) {
+	data, err := tx.AllAccountData(a.UserID)
+	global, rooms := []object{}, map[string][]object{}
+	for _, d := range data {
+		entry := object{"type": d.Type, "content": jsontext.Value(d.Content)}
+		if d.RoomID == "" {
+			global = append(global, entry)
+		} else {
+			rooms[d.RoomID] = append(rooms[d.RoomID], entry)
+		}
+	}
+	return object{"events": global, "rooms": rooms}, err
+}
+
+// maxAudit bounds the audit entries of an export.
+const maxAudit = 10_000
+
+func exportAudit(tx *storage.Tx, a storage.Account) (any, error) {
+	entries, err := tx.AuditLog(a.UserID, maxAudit)
+	list := make([]object, 0, len(entries))
+	for _, e := range entries {
+		list = append(list, object{
+			"at": e.At, "actor": e.Actor, "action": e.Action, "detail": jsontext.Value(e.Detail),
+		})
+	}
+	return object{"entries": list}, err
+}

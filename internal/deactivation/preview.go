@@ -1,0 +1,52 @@
+package deactivation
+
+import (
+	"context"
+
+	"lethe/internal/matrix"
+	"lethe/internal/storage"
+)
+
+// Preview is what an ending would do.
+type Preview struct {
+	UserID matrix.UserID    `json:"user_id"`
+	Erase  bool             `json:"erase"`
+	Goes   map[string]int64 `json:"goes"`
+	Stays  []Staying        `json:"stays"`
+	// Unbinds counts the identifiers that would be unbound, by identity server.
+	Unbinds map[matrix.ServerName]int64 `json:"unbinds"`
+}
+
+// Preview tells what [Service.Deactivate] would do. It changes nothing.
+func (s *Service) Preview(ctx context.Context, req Request) (Preview, error) {
+	a, err := s.accounts.Account(ctx, req.User)
+	if err != nil {
+		return Preview{}, err
+	}
+	if err := allowed(a, req.By); err != nil {
+		return Preview{}, err
+	}
+	p := Preview{UserID: req.User, Erase: req.Erase, Stays: staying(req.Erase)}
+	err = s.db.View(ctx, func(tx *storage.Tx) error {
+		p.Goes, p.Unbinds = map[string]int64{}, map[matrix.ServerName]int64{}
+		if a.PasswordHash != "" {
+			p.Goes["password"] = 1
+		}
+		for _, it := range Inventory {
+			if it.Category == "" || it.Table == "accounts" || it.Goes == AtErasure && !req.Erase {
+				continue
+			}
+			n, err := tx.CountPersonal(it.Table, req.User)
+			if err != nil {
+				return err
+			}
+			p.Goes[it.Category] = n
+		}
+		targets, err := s.targets(tx, storage.Deactivation{UserID: req.User, IDServer: req.IDServer})
+		for _, t := range targets {
+			p.Unbinds[t.IDServer]++
+		}
+		return err
+	})
+	return p, err
+}

@@ -1,0 +1,238 @@
+package job
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"lethe/internal/matrix"
+	"lethe/internal/storage"
+)
+
+// Handler does the work of one kind. It may be run again after it has
+// succeeded, if the process died before that was recorded, so it is idempotent.
+// It calls [Run.Complete] in its last transaction, or leaves that to the runner
+// if it has none. An error means that it is tried again.
+type Handler func(ctx context.Context, run *Run) error
+
+// Options are the settings of a [Runner].
+type Options struct {
+	Now     func() time.Time
+	Log     *slog.Logger
+	Workers int // 0: 4
+}
+
+// lease is how long a job is one runner's; it is extended while a handler runs.
+const lease = time.Minute
+
+// maxSleep is the longest a runner sleeps: time may be set by hand.
+const maxSleep = 10 * time.Minute
+
+// Runner runs jobs that are due. Between them it sleeps until the next is, and
+// writes and reads nothing.
+type Runner struct {
+	db       *storage.DB
+	opts     Options
+	owner    string
+	handlers map[string]Handler
+	wake     chan struct{}
+
+	mu   sync.Mutex
+	done chan struct{} // closed and replaced when a job ends
+}
+
+// NewRunner makes a runner. Register all handlers before it runs.
+func NewRunner(db *storage.DB, opts Options) *Runner {
+	if opts.Workers == 0 {
+		opts.Workers = 4
+	}
+	return &Runner{
+		db: db, opts: opts, owner: rand.Text(), handlers: map[string]Handler{},
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+}
+
+// Handle registers the handler of a kind.
+func (r *Runner) Handle(kind string, h Handler) { r.handlers[kind] = h }
+
+// Wake tells the runner that a job was enqueued. It does not block.
+func (r *Runner) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Ended is closed when a job ends, well or not. A caller that waits for a state
+// of jobs gets the channel, looks at the state, and then waits.
+func (r *Runner) Ended() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.done
+}
+
+func (r *Runner) ended() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.done)
+	r.done = make(chan struct{})
+}
+
+// Run runs jobs until ctx ends, and returns once those that are running have
+// ended too. It is the only runner of its database: leases that an earlier
+// process left are void.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() }); err != nil {
+		return fmt.Errorf("release jobs: %w", err)
+	}
+	slots := make(chan struct{}, r.opts.Workers)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		jobs, next, err := r.take(ctx, cap(slots)-len(slots))
+		if err != nil && ctx.Err() == nil {
+			r.opts.Log.Error("jobs cannot be read", "error", err)
+		}
+		for _, j := range jobs {
+			slots <- struct{}{}
+			wg.Go(func() {
+				r.run(ctx, j)
+				<-slots
+				r.Wake()
+			})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		case <-time.After(next):
+		}
+	}
+}
+
+// Drain runs everything that is due, and what that causes, until nothing is:
+// for tests, and for the command line.
+func (r *Runner) Drain(ctx context.Context) error {
+	for {
+		jobs, _, err := r.take(ctx, r.opts.Workers)
+		if err != nil || len(jobs) == 0 {
+			return err
+		}
+		var wg sync.WaitGroup
+		for _, j := range jobs {
+			wg.Go(func() { r.run(ctx, j) })
+		}
+		wg.Wait()
+	}
+}
+
+// take leases up to n jobs that are due, and tells how long to sleep until the
+// next is.
+func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time.Duration, err error) {
+	next = maxSleep
+	if n == 0 {
+		return nil, next, nil // the end of a running job wakes the runner
+	}
+	now := matrix.TimestampOf(r.opts.Now())
+	var at matrix.Timestamp
+	err = r.db.View(ctx, func(tx *storage.Tx) (err error) {
+		at, err = tx.NextJobAt()
+		return err
+	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, next, nil
+	}
+	if err != nil {
+		return nil, time.Second, err
+	}
+	if at > now {
+		return nil, min(next, at.Time().Sub(now.Time())), nil
+	}
+	err = r.db.Update(ctx, func(tx *storage.Tx) (err error) {
+		jobs, err = tx.LeaseJobs(r.owner, now, now.Add(lease), n)
+		return err
+	})
+	if err != nil {
+		return nil, time.Second, err
+	}
+	return jobs, 0, nil // look again: there may be more
+}
+
+// run makes one attempt at a job and records how it ended.
+func (r *Runner) run(ctx context.Context, j storage.Job) {
+	defer r.ended()
+	run := &Run{job: j, owner: r.owner, now: r.opts.Now}
+	err := r.attempt(ctx, run)
+	if err == nil && run.complete {
+		return
+	}
+	// What is recorded here must be, also when the server is stopping.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err == nil {
+		err = r.db.Update(ctx, run.Complete)
+	}
+	if err == nil || errors.Is(err, ErrLeaseLost) {
+		return
+	}
+	text := err.Error()
+	next := matrix.TimestampOf(r.opts.Now()).Add(pause(j.Attempts, err))
+	r.opts.Log.Warn("job failed, will be tried again", "kind", j.Kind, "job", j.ID, "subject", j.Subject,
+		"attempts", j.Attempts, "next", next.Time(), "error", text)
+	err = r.db.Update(ctx, func(tx *storage.Tx) error {
+		return tx.FailJob(j.ID, r.owner, text[:min(len(text), maxError)], next)
+	})
+	if err != nil {
+		r.opts.Log.Error("failure of a job not recorded; its lease will end", "job", j.ID, "error", err)
+	}
+}
+
+// attempt calls the handler, with the lease extended for as long as it runs.
+func (r *Runner) attempt(ctx context.Context, run *Run) (err error) {
+	h := r.handlers[run.job.Kind]
+	if h == nil {
+		// From a newer version, say. It waits for one that knows it.
+		return fmt.Errorf("this version has no handler for jobs of the kind %s", run.job.Kind)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go r.keep(ctx, cancel, run.job.ID)
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return h(ctx, run)
+}
+
+// keep extends the lease of a job until ctx ends, and ends the work if the lease
+// is lost.
+func (r *Runner) keep(ctx context.Context, lost context.CancelFunc, id string) {
+	tick := time.NewTicker(lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var ours bool
+		until := matrix.TimestampOf(r.opts.Now()).Add(lease)
+		err := r.db.Update(ctx, func(tx *storage.Tx) (err error) {
+			ours, err = tx.ExtendLease(id, r.owner, until)
+			return err
+		})
+		if err == nil && !ours {
+			lost()
+			return
+		}
+	}
+}
+
+// jitter is a random duration below d.
+func jitter(d time.Duration) time.Duration { return mathrand.N(max(d, 1)) }

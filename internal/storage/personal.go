@@ -1,0 +1,76 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"lethe/internal/matrix"
+)
+
+// personal names, for each table with rows of a person, its primary key and the
+// condition, on $1, for the rows to be that person's. Names never come from
+// outside: a table that is not here is a mistake in the program.
+var personal = map[string]struct{ key, owned string }{
+	"access_tokens":       {"token_hash", "user_id = $1"},
+	"refresh_tokens":      {"token_hash", "user_id = $1"},
+	"login_tokens":        {"token_hash", "user_id = $1"},
+	"openid_tokens":       {"token_hash", "user_id = $1"},
+	"uia_sessions":        {"session_hash", "(user_id = $1 OR subject = $1)"},
+	"validation_sessions": {"sid", "user_id = $1"},
+	"threepids":           {"medium, address", "user_id = $1"},
+	"threepid_bindings":   {"user_id, medium, address, id_server", "user_id = $1"},
+	"devices":             {"user_id, device_id", "user_id = $1"},
+	"connections":         {"user_id, device_id, ip, user_agent", "user_id = $1"},
+	"account_data":        {"user_id, room_id, type", "user_id = $1"},
+	"filters":             {"user_id, filter_id", "user_id = $1"},
+	"profile_fields":      {"user_id, name", "user_id = $1"},
+	"terms_accepted":      {"user_id, policy, version", "user_id = $1"},
+}
+
+// CountPersonal counts the rows of user in one of the tables of people.
+func (tx *Tx) CountPersonal(table string, user matrix.UserID) (n int64, err error) {
+	t, ok := personal[table]
+	if !ok {
+		return 0, fmt.Errorf("%s is not a table of people", table)
+	}
+	err = tx.one(`SELECT COUNT(*) FROM `+table+` WHERE `+t.owned, []any{user}, &n)
+	return n, err
+}
+
+// DeletePersonal deletes up to limit rows of user from one of the tables of
+// people, and returns how many.
+func (tx *Tx) DeletePersonal(table string, user matrix.UserID, limit int) (int64, error) {
+	t, ok := personal[table]
+	if !ok {
+		return 0, fmt.Errorf("%s is not a table of people", table)
+	}
+	return tx.exec(`DELETE FROM `+table+` WHERE (`+t.key+`) IN
+		(SELECT `+t.key+` FROM `+table+` WHERE `+t.owned+` LIMIT $2)`, user, limit)
+}
+
+// Columns lists every column of the schema as table.column, but those of the
+// migration tool's own table.
+func (db *DB) Columns(ctx context.Context) (columns []string, err error) {
+	query := `SELECT table_name || '.' || column_name FROM information_schema.columns
+		WHERE table_schema = current_schema() ORDER BY 1`
+	if db.dialect.name == sqliteDialect.name {
+		query = `SELECT m.name || '.' || p.name FROM sqlite_master m, pragma_table_info(m.name) p
+			WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY 1`
+	}
+	err = db.View(ctx, func(tx *Tx) (err error) {
+		columns, err = all(tx, func(s scanner) (string, error) {
+			var name string
+			err := s.Scan(&name)
+			return name, err
+		}, query)
+		return err
+	})
+	kept := columns[:0]
+	for _, c := range columns {
+		if !strings.HasPrefix(c, "goose_db_version.") {
+			kept = append(kept, c)
+		}
+	}
+	return kept, err
+}
