@@ -24,7 +24,7 @@ func (s *Service) usable(t storage.RegistrationToken) bool {
 // lockUsableToken keeps others from using a token until the transaction ends,
 // and refuses it if it can be used no more.
 func (s *Service) lockUsableToken(tx *storage.Tx, token string) (storage.RegistrationToken, error) {
-	t, err := tx.LockRegistrationToken(token)
+	t, err := tx.LockRegistrationToken(token, s.now())
 	if errors.Is(err, storage.ErrNotFound) || err == nil && !s.usable(t) {
 		return t, errBadRegToken
 	}
@@ -48,7 +48,7 @@ var errNoRegToken = matrix.Errorf(matrix.CodeNotFound, "There is no such registr
 // RegistrationToken returns a token, or M_NOT_FOUND.
 func (s *Service) RegistrationToken(ctx context.Context, token string) (t storage.RegistrationToken, err error) {
 	err = s.db.View(ctx, func(tx *storage.Tx) (err error) {
-		t, err = tx.RegistrationToken(token)
+		t, err = tx.RegistrationToken(token, s.now())
 		return err
 	})
 	if errors.Is(err, storage.ErrNotFound) {
@@ -60,7 +60,7 @@ func (s *Service) RegistrationToken(ctx context.Context, token string) (t storag
 // RegistrationTokens lists all tokens, oldest first.
 func (s *Service) RegistrationTokens(ctx context.Context) (list []storage.RegistrationToken, err error) {
 	err = s.db.View(ctx, func(tx *storage.Tx) (err error) {
-		list, err = tx.RegistrationTokens()
+		list, err = tx.RegistrationTokens(s.now())
 		return err
 	})
 	return list, err

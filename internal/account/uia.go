@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"maps"
 	"slices"
@@ -25,7 +24,7 @@ const (
 	StageMSISDN            = "m.login.msisdn"
 )
 
-// Flow is a list of stages that together are enough.
+// Flow is a list of stages that together, in their order, are enough.
 type Flow struct {
 	Stages []string `json:"stages"`
 }
@@ -39,7 +38,9 @@ type UIARequest struct {
 	// good for one user and device.
 	Requester *Requester
 	Flows     []Flow
-	Params    map[string]any
+	// Terms are the policies that [StageTerms], if a flow has it, is about.
+	Terms  []Policy
+	Params map[string]any
 	// Auth is the request's `auth`, nil where there is none.
 	Auth jsontext.Value
 	// Stored is what the endpoint wants to remember of this round's request; what
@@ -49,7 +50,7 @@ type UIARequest struct {
 
 // Challenge is the answer to a round that was not enough. It is an error to the
 // caller, and the body of a 401 to the client, every time with all of its keys
-// (CLIENTS, UIA).
+// (CLIENTS, UIA). Code and Message are there when a stage failed.
 type Challenge struct {
 	Session   string         `json:"session"`
 	Flows     []Flow         `json:"flows"`
@@ -71,10 +72,10 @@ type Authorized struct {
 	// Threepids are the addresses that stages proved.
 	Threepids []ProvenThreepid
 
-	service           *Service
-	session           *storage.Hash // nil: there was no session
-	completed         map[string]stageResult
-	registrationToken string
+	service   *Service
+	session   *storage.Hash // nil: there was no session
+	completed map[string]stageResult
+	refused   Challenge // what Consume answers with
 }
 
 // Done tells whether stage is among those that were completed.
@@ -88,7 +89,7 @@ type ProvenThreepid struct {
 }
 
 // Consume ends the session, in the transaction of what it authorises: it works
-// once.
+// once, and is a [*Challenge] when the session was used already.
 func (a *Authorized) Consume(tx *storage.Tx) error {
 	if a.session != nil {
 		ours, err := tx.TakeUIASession(*a.session)
@@ -96,14 +97,14 @@ func (a *Authorized) Consume(tx *storage.Tx) error {
 			return err
 		}
 		if !ours {
-			return matrix.Errorf(matrix.CodeForbidden, "This authentication session was used already.")
+			return a.refuse(errSessionGone)
 		}
 	}
-	if a.registrationToken != "" {
-		if _, err := a.service.lockUsableToken(tx, a.registrationToken); err != nil {
-			return err
+	if token := a.completed[StageRegistrationToken].Token; token != "" {
+		if _, err := a.service.lockUsableToken(tx, token); err != nil {
+			return a.refuse(err)
 		}
-		if err := tx.UseRegistrationToken(a.registrationToken); err != nil {
+		if err := tx.UseRegistrationToken(token); err != nil {
 			return err
 		}
 	}
@@ -115,11 +116,28 @@ func (a *Authorized) Consume(tx *storage.Tx) error {
 	return nil
 }
 
-// stageResult is what is kept of a completed stage.
-type stageResult struct {
-	Subject  matrix.UserID   `json:"subject,omitzero"`
-	Threepid *ProvenThreepid `json:"threepid,omitzero"`
-	Token    string          `json:"token,omitzero"`
+// refuse makes a challenge of an error that the requester can do something
+// about. It names the session that is gone: a client that goes on with it is
+// given a new one.
+func (a *Authorized) refuse(err error) error {
+	var e *matrix.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	c := a.refused
+	c.Code, c.Message = e.Code, e.Message
+	return &c
+}
+
+// AcceptTerms records, in the transaction that creates user, which policies the
+// stage was about.
+func (a *Authorized) AcceptTerms(tx *storage.Tx, user matrix.UserID) error {
+	for _, p := range a.completed[StageTerms].Terms {
+		if err := tx.AcceptTerms(user, p.ID, p.Version, a.service.now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // authData is the request's `auth` (CS API, User-interactive API in the REST
@@ -144,164 +162,185 @@ type uiaIdentifier struct {
 	Phone   string `json:"phone"`
 }
 
+// threepidCreds names a validation session; id_server and id_access_token are
+// passed over, since this server validates addresses itself.
 type threepidCreds struct {
 	SID          string `json:"sid"`
 	ClientSecret string `json:"client_secret"`
+}
+
+// parseAuth reads `auth`. Some clients send null for none.
+func parseAuth(raw jsontext.Value) (auth authData, err error) {
+	bad := matrix.Errorf(matrix.CodeBadJSON, "The auth object of the request does not have the shape of one.")
+	switch raw.Kind() {
+	case 0, 'n':
+		return auth, nil
+	case '{':
+		if err := json.Unmarshal(raw, &auth); err != nil {
+			return auth, bad.Because(err)
+		}
+		return auth, nil
+	}
+	return auth, bad
+}
+
+// Authorize takes one round of user-interactive authentication (CS API,
+// User-Interactive Authentication API). It returns an [Authorized] once a flow
+// is complete, and a [*Challenge] as error while none is. A stage that fails
+// keeps the session. A flow of one stage can be completed without a session.
+// Where a stage proves somebody other than the bearer of the token, or than
+// another stage did, it is 403 M_FORBIDDEN.
+func (s *Service) Authorize(ctx context.Context, req UIARequest) (*Authorized, error) {
+	auth, err := parseAuth(req.Auth)
+	if err != nil {
+		return nil, err
+	}
+	r := &round{UIARequest: req, auth: auth}
+	failed, err := s.resume(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if failed == nil && auth.Type != "" {
+		if failed, err = s.attempt(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	if failed == nil && r.session == nil && r.complete() {
+		return r.authorized(s), nil
+	}
+	failed, err = s.store(ctx, r, failed)
+	if errors.Is(err, errBadRegToken) {
+		// Another session took its last use since the stage looked.
+		delete(r.state.Done, StageRegistrationToken)
+		r.result = nil
+		failed, err = s.store(ctx, r, errBadRegToken)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if failed == nil && r.complete() {
+		return r.authorized(s), nil
+	}
+	return nil, r.challenge(failed)
+}
+
+// attempt tries the stage of this round. What it returns first is why the stage
+// failed in a way that the client may do better.
+func (s *Service) attempt(ctx context.Context, r *round) (failed *matrix.Error, err error) {
+	stage := r.auth.Type
+	if _, ok := r.state.Done[stage]; ok {
+		// CS API: completed stages cannot be retried; the answer is as if it had
+		// not been tried.
+		return nil, nil
+	}
+	if !r.offers(stage) {
+		return matrix.Errorf(matrix.CodeUnrecognized, "This request does not take a stage of that type, or not yet."), nil
+	}
+	result, err := s.stage(ctx, r)
+	var e *matrix.Error
+	if errors.As(err, &e) && e.Status == 0 && e.Code != matrix.CodeUserDeactivated && e.Code != matrix.CodeLimitExceeded {
+		return e, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.agree(result); err != nil {
+		return nil, err
+	}
+	r.state.Done[stage], r.result = result, &result
+	return nil, nil
 }
 
 // round is one UIARequest on its way, with the session it belongs to.
 type round struct {
 	UIARequest
 	auth    authData
-	session storage.UIASession
-	id      string // the session's, "" while there is none
-	done    map[string]stageResult
-	stored  map[string]jsontext.Value
+	session *storage.UIASession // nil while there is none
+	id      string              // its id, as the client knows it
+	state   uiaState
+	result  *stageResult // of the stage that this round completed, nil for none
 }
 
-// Authorize takes one round of user-interactive authentication (CS API,
-// User-Interactive Authentication API). It returns an [Authorized] once a flow
-// is complete, and a [*Challenge] as error while none is. A stage that fails
-// keeps the session. Where the stage proves somebody other than the bearer of
-// the token, it is 403 M_FORBIDDEN.
-func (s *Service) Authorize(ctx context.Context, req UIARequest) (*Authorized, error) {
-	r := &round{UIARequest: req, done: map[string]stageResult{}, stored: map[string]jsontext.Value{}}
-	if req.Auth == nil {
-		return nil, s.challenge(ctx, r, nil)
-	}
-	if req.Auth.Kind() != '{' || json.Unmarshal(req.Auth, &r.auth) != nil {
-		return nil, matrix.Errorf(matrix.CodeBadJSON, "The auth object of the request does not have the shape of one.")
-	}
-	if r.auth.Session != "" {
-		if err := s.resume(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	if r.auth.Type == "" {
-		// The poll of a client whose user completes stages elsewhere.
-		return s.conclude(ctx, r, nil)
-	}
-	if !r.offers(r.auth.Type) {
-		return s.conclude(ctx, r, matrix.Errorf(matrix.CodeUnrecognized, "This request does not take a stage of that type."))
-	}
-	result, err := s.stage(ctx, r)
-	if e := (*matrix.Error)(nil); errors.As(err, &e) {
-		if e.Code == matrix.CodeUserDeactivated || e.Code == matrix.CodeLimitExceeded || e.Status != 0 {
-			return nil, err
-		}
-		return s.conclude(ctx, r, e)
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.done[r.auth.Type] = result
-	return s.conclude(ctx, r, nil)
+// uiaState is what the rounds of a session have brought.
+type uiaState struct {
+	Done   map[string]stageResult
+	Stored map[string]jsontext.Value
 }
 
-// offers tells whether a stage is part of a flow.
+// stageResult is what is kept of a completed stage.
+type stageResult struct {
+	Subject  matrix.UserID   `json:"subject,omitzero"`
+	Threepid *ProvenThreepid `json:"threepid,omitzero"`
+	Token    string          `json:"token,omitzero"`
+	Terms    []Policy        `json:"terms,omitzero"`
+}
+
+// offers tells whether a stage is part of a flow and those before it are done:
+// flows are completed in order (CS API, User-Interactive Authentication API,
+// Overview).
 func (r *round) offers(stage string) bool {
-	return slices.ContainsFunc(r.Flows, func(f Flow) bool { return slices.Contains(f.Stages, stage) })
+	return slices.ContainsFunc(r.Flows, func(f Flow) bool {
+		i := slices.Index(f.Stages, stage)
+		return i >= 0 && r.done(f.Stages[:i])
+	})
 }
 
 // complete tells whether all stages of a flow are done.
 func (r *round) complete() bool {
-	return slices.ContainsFunc(r.Flows, func(f Flow) bool {
-		return !slices.ContainsFunc(f.Stages, func(stage string) bool { _, ok := r.done[stage]; return !ok })
-	})
+	return slices.ContainsFunc(r.Flows, func(f Flow) bool { return r.done(f.Stages) })
 }
 
-// resume finds the session that the client names. One that is not there, has
-// expired, or is for another request is answered with a new one.
-func (s *Service) resume(ctx context.Context, r *round) error {
-	hash := storage.Hash(hashOf(r.auth.Session))
-	var session storage.UIASession
-	err := s.db.View(ctx, func(tx *storage.Tx) (err error) {
-		session, err = tx.UIASession(hash)
-		return err
-	})
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
-	}
-	if err != nil || session.ExpiresAt <= s.now() || !r.owns(session) {
-		return s.challenge(ctx, r, matrix.Errorf(matrix.CodeForbidden,
-			"This authentication session is not known, has expired, or is for another request."))
-	}
-	r.session, r.id = session, r.auth.Session
-	if err := json.Unmarshal(session.Completed, &r.done); err != nil {
-		return err
-	}
-	return json.Unmarshal(session.Stored, &r.stored)
+func (r *round) done(stages []string) bool {
+	return !slices.ContainsFunc(stages, func(stage string) bool { _, ok := r.state.Done[stage]; return !ok })
 }
 
-// owns tells whether the session is for this endpoint, user and device.
-func (r *round) owns(v storage.UIASession) bool {
-	var who Requester
-	if r.Requester != nil {
-		who = *r.Requester
+// agree refuses a stage that proves somebody else than the token or an earlier
+// stage.
+func (r *round) agree(result stageResult) error {
+	if result.Subject == "" {
+		return nil
 	}
-	return v.Endpoint == r.Endpoint && v.UserID == who.UserID && v.DeviceID == who.DeviceID
-}
-
-// conclude ends a round: with a proof if a flow is complete, else with a
-// challenge that tells what is still to do.
-func (s *Service) conclude(ctx context.Context, r *round, failed *matrix.Error) (*Authorized, error) {
-	if failed != nil || !r.complete() {
-		return nil, s.challenge(ctx, r, failed)
+	if r.Requester != nil && result.Subject != r.Requester.UserID {
+		return errOtherUser
 	}
-	if r.id != "" {
-		// Others may have the same session: what is proved must be stored before it
-		// counts, and a retry after a failure of the act finds it.
-		if err := s.store(ctx, r); err != nil {
-			return nil, err
+	for _, other := range r.state.Done {
+		if other.Subject != "" && other.Subject != result.Subject {
+			return errOtherUser
 		}
-	} else {
-		r.merge()
 	}
-	a := &Authorized{Stored: r.stored, service: s, completed: r.done}
-	if r.id != "" {
+	return nil
+}
+
+// authorized is the proof that the round is complete.
+func (r *round) authorized(s *Service) *Authorized {
+	a := &Authorized{
+		Stored: r.state.Stored, service: s, completed: r.state.Done, refused: *r.challenge(nil),
+	}
+	a.refused.Completed = nil
+	if r.session != nil {
 		a.session = &r.session.Hash
 	}
-	for _, stage := range slices.Sorted(maps.Keys(r.done)) {
-		result := r.done[stage]
+	for _, stage := range slices.Sorted(maps.Keys(r.state.Done)) {
+		result := r.state.Done[stage]
 		if result.Subject != "" {
 			a.Subject = result.Subject
 		}
 		if result.Threepid != nil {
 			a.Threepids = append(a.Threepids, *result.Threepid)
 		}
-		if result.Token != "" {
-			a.registrationToken = result.Token
-		}
 	}
-	return a, nil
+	return a
 }
 
-// merge adds what this round wants to have remembered.
-func (r *round) merge() {
-	for key, value := range r.Stored {
-		r.stored[key] = value
+// challenge tells the client what is still to do.
+func (r *round) challenge(failed *matrix.Error) *Challenge {
+	c := &Challenge{
+		Session: r.id, Flows: r.Flows, Params: map[string]any{},
+		Completed: slices.Sorted(maps.Keys(r.state.Done)),
 	}
-}
-
-// challenge stores the state of the round and returns the [*Challenge] for it,
-// or what kept it from being stored.
-func (s *Service) challenge(ctx context.Context, r *round, failed *matrix.Error) error {
-	if r.id == "" {
-		r.id = rand.Text()
-		now := s.now()
-		r.session = storage.UIASession{
-			Hash: hashOf(r.id), Endpoint: r.Endpoint, CreatedAt: now, ExpiresAt: now.Add(s.opts.UIALifetime),
-		}
-		if r.Requester != nil {
-			r.session.UserID, r.session.DeviceID = r.Requester.UserID, r.Requester.DeviceID
-		}
-	}
-	if err := s.store(ctx, r); err != nil {
-		return err
-	}
-	c := &Challenge{Session: r.id, Flows: r.Flows, Params: r.Params, Completed: slices.Sorted(maps.Keys(r.done))}
-	if c.Params == nil {
-		c.Params = map[string]any{}
+	maps.Copy(c.Params, r.Params)
+	if len(r.Terms) > 0 {
+		c.Params[StageTerms] = termsParams(r.Terms)
 	}
 	if failed != nil {
 		c.Code, c.Message = failed.Code, failed.Message
@@ -309,60 +348,40 @@ func (s *Service) challenge(ctx context.Context, r *round, failed *matrix.Error)
 	return c
 }
 
-// store writes the state of the session, joined with what another round may
-// have written since this one read it.
-func (s *Service) store(ctx context.Context, r *round) error {
-	r.merge()
-	return s.db.Update(ctx, func(tx *storage.Tx) error {
-		v := r.session
-		if r.Requester != nil {
-			// A session must not outlive the account: see lockLive.
-			if _, err := s.lockLive(tx, r.Requester.UserID); err != nil {
-				return err
-			}
-		}
-		now, err := tx.LockUIASession(v.Hash)
-		switch {
-		case errors.Is(err, storage.ErrNotFound) && len(v.Completed) > 0:
-			return matrix.Errorf(matrix.CodeForbidden, "This authentication session was used already.")
-		case err == nil:
-			others := map[string]stageResult{}
-			if err := json.Unmarshal(now.Completed, &others); err != nil {
-				return err
-			}
-			for stage, result := range others {
-				r.done[stage] = result
-			}
-			v = now
-		case !errors.Is(err, storage.ErrNotFound):
-			return err
-		}
-		return s.put(tx, r, v)
-	})
-}
-
-// put writes the session v with the state of r, and takes a use of the
-// registration token that a stage named.
-func (s *Service) put(tx *storage.Tx, r *round, v storage.UIASession) (err error) {
-	for _, result := range r.done {
-		if result.Subject != "" {
-			v.Subject = result.Subject
-			if _, err := s.lockLive(tx, v.Subject); err != nil {
-				return err
-			}
-		}
-		if result.Token != "" && v.RegistrationToken == "" {
-			if _, err := s.lockUsableToken(tx, result.Token); err != nil {
-				return err
-			}
-			v.RegistrationToken = result.Token
-		}
-	}
-	if v.Completed, err = json.Marshal(r.done); err != nil {
+// CompleteStage completes a stage of a session for a browser that shows a
+// fallback page (CS API, Fallback): the session is the only thing it has. raw is
+// an `auth` object. The client then polls with the session alone.
+func (s *Service) CompleteStage(ctx context.Context, raw jsontext.Value) error {
+	auth, err := parseAuth(raw)
+	if err != nil {
 		return err
 	}
-	if v.Stored, err = json.Marshal(r.stored); err != nil {
+	v, err := s.uiaSession(ctx, auth.Session)
+	if err != nil {
 		return err
 	}
-	return tx.PutUIASession(v)
+	r := &round{auth: auth, session: &v, id: auth.Session}
+	if r.state, err = stateOf(v); err != nil {
+		return err
+	}
+	var offer uiaOffer
+	if err := json.Unmarshal(v.Offer, &offer); err != nil {
+		return err
+	}
+	r.Flows, r.Terms = offer.Flows, offer.Terms
+	if v.UserID != "" {
+		r.Requester = &Requester{UserID: v.UserID, DeviceID: v.DeviceID}
+	}
+	failed, err := s.attempt(ctx, r)
+	if err == nil && failed != nil {
+		err = failed
+	}
+	if err != nil {
+		return err
+	}
+	failed, err = s.store(ctx, r, nil)
+	if err == nil && failed != nil {
+		err = failed
+	}
+	return err
 }

@@ -64,7 +64,7 @@ var Inventory = []Item{
 	{"openid_tokens", []string{"token_hash", "user_id", "expires_at"}, "user_id",
 		"proof of identity to third parties", AtEnding, "or after an hour", "OpenID tokens", "", secretHash},
 	{"uia_sessions", []string{"session_hash", "endpoint", "user_id", "device_id", "subject", "completed", "stored",
-		"registration_token", "created_at", "expires_at"}, "user_id",
+		"offer", "registration_token", "created_at", "expires_at"}, "user_id",
 		"authentication under way", AtEnding, "or after an hour", "authentication sessions", "", "it lasts for minutes"},
 	{"validation_sessions", []string{"sid", "purpose", "user_id", "medium", "address", "client_secret", "send_attempt",
 		"token_hash", "tries", "next_link", "validated_at", "created_at", "expires_at"}, "user_id",

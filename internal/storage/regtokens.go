@@ -10,14 +10,14 @@ import (
 type RegistrationToken struct {
 	Token       string
 	UsesAllowed int64 // -1: any number
-	Pending     int64 // sessions that have completed the stage and not yet registered
+	Pending     int64 // live sessions that have completed the stage and not yet registered
 	Completed   int64
 	ExpiresAt   matrix.Timestamp // 0: never
 	CreatedAt   matrix.Timestamp
 }
 
 const regTokenColumns = `token, uses_allowed, completed, expires_at, created_at,
-	(SELECT COUNT(*) FROM uia_sessions u WHERE u.registration_token = t.token)`
+	(SELECT COUNT(*) FROM uia_sessions u WHERE u.registration_token = t.token AND u.expires_at > $1)`
 
 func scanRegToken(s scanner) (RegistrationToken, error) {
 	var t RegistrationToken
@@ -62,24 +62,24 @@ func (tx *Tx) DropRegistrationToken(token string) error {
 	return err
 }
 
-// RegistrationTokens lists all tokens, oldest first.
-func (tx *Tx) RegistrationTokens() ([]RegistrationToken, error) {
-	return all(tx, scanRegToken, `SELECT `+regTokenColumns+` FROM registration_tokens t ORDER BY created_at, token`)
+// RegistrationTokens lists all tokens as they are at now, oldest first.
+func (tx *Tx) RegistrationTokens(now matrix.Timestamp) ([]RegistrationToken, error) {
+	return all(tx, scanRegToken, `SELECT `+regTokenColumns+` FROM registration_tokens t ORDER BY created_at, token`, now)
 }
 
-// RegistrationToken returns a token, or [ErrNotFound].
-func (tx *Tx) RegistrationToken(token string) (RegistrationToken, error) {
-	return first(tx, scanRegToken, `SELECT `+regTokenColumns+` FROM registration_tokens t WHERE token = $1`, token)
+// RegistrationToken returns a token as it is at now, or [ErrNotFound].
+func (tx *Tx) RegistrationToken(token string, now matrix.Timestamp) (RegistrationToken, error) {
+	return first(tx, scanRegToken, `SELECT `+regTokenColumns+` FROM registration_tokens t WHERE token = $2`, now, token)
 }
 
 // LockRegistrationToken is [Tx.RegistrationToken], and keeps others from
 // counting its uses until the transaction ends.
-func (tx *Tx) LockRegistrationToken(token string) (RegistrationToken, error) {
+func (tx *Tx) LockRegistrationToken(token string, now matrix.Timestamp) (RegistrationToken, error) {
 	err := tx.one(`SELECT token FROM registration_tokens WHERE token = $1`+tx.dialect.forUpdate, []any{token}, new(string))
 	if err != nil {
 		return RegistrationToken{}, err
 	}
-	return tx.RegistrationToken(token)
+	return tx.RegistrationToken(token, now)
 }
 
 // UseRegistrationToken counts a registration that was made with a token.

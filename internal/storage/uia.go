@@ -6,7 +6,8 @@ import (
 	"lethe/internal/matrix"
 )
 
-// UIASession is a row of uia_sessions. Completed and Stored are JSON objects.
+// UIASession is a row of uia_sessions. Completed, Stored and Offer are JSON
+// objects.
 type UIASession struct {
 	Hash              Hash
 	Endpoint          string
@@ -15,19 +16,20 @@ type UIASession struct {
 	Subject           matrix.UserID // whom a stage proved; "": nobody yet
 	Completed         []byte
 	Stored            []byte
+	Offer             []byte
 	RegistrationToken string
 	CreatedAt         matrix.Timestamp
 	ExpiresAt         matrix.Timestamp
 }
 
-const uiaColumns = `session_hash, endpoint, user_id, device_id, subject, completed, stored,
+const uiaColumns = `session_hash, endpoint, user_id, device_id, subject, completed, stored, offer,
 	registration_token, created_at, expires_at`
 
 func scanUIA(s scanner) (UIASession, error) {
 	var v UIASession
 	var hash []byte
 	var user, device, subject, token sql.NullString
-	err := s.Scan(&hash, &v.Endpoint, &user, &device, &subject, &v.Completed, &v.Stored,
+	err := s.Scan(&hash, &v.Endpoint, &user, &device, &subject, &v.Completed, &v.Stored, &v.Offer,
 		&token, &v.CreatedAt, &v.ExpiresAt)
 	copy(v.Hash[:], hash)
 	v.UserID, v.Subject = matrix.UserID(user.String), matrix.UserID(subject.String)
@@ -49,15 +51,23 @@ func (tx *Tx) LockUIASession(session Hash) (UIASession, error) {
 
 // PutUIASession stores a session, or its new state.
 func (tx *Tx) PutUIASession(v UIASession) error {
-	return tx.run(`INSERT INTO uia_sessions (`+uiaColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	return tx.run(`INSERT INTO uia_sessions (`+uiaColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (session_hash) DO UPDATE SET subject = excluded.subject, completed = excluded.completed,
-			stored = excluded.stored, registration_token = excluded.registration_token`,
+			stored = excluded.stored, offer = excluded.offer, registration_token = excluded.registration_token`,
 		v.Hash[:], v.Endpoint, null(string(v.UserID)), null(v.DeviceID), null(string(v.Subject)),
-		string(v.Completed), string(v.Stored), null(v.RegistrationToken), v.CreatedAt, v.ExpiresAt)
+		string(v.Completed), string(v.Stored), string(v.Offer), null(v.RegistrationToken), v.CreatedAt, v.ExpiresAt)
 }
 
 // TakeUIASession deletes a session. It returns false if it was used already.
 func (tx *Tx) TakeUIASession(session Hash) (bool, error) {
 	n, err := tx.exec(`DELETE FROM uia_sessions WHERE session_hash = $1`, session[:])
 	return n == 1, err
+}
+
+// TrimUIASessions leaves the newest sessions of a user; for user "" it does
+// nothing.
+func (tx *Tx) TrimUIASessions(user matrix.UserID, keep int) error {
+	return tx.run(`DELETE FROM uia_sessions WHERE user_id = $1 AND session_hash NOT IN (
+		SELECT session_hash FROM uia_sessions WHERE user_id = $1 ORDER BY created_at DESC, session_hash LIMIT $2)`,
+		null(string(user)), keep)
 }

@@ -89,8 +89,9 @@ CREATE INDEX openid_tokens_owner ON openid_tokens (user_id);
 
 -- endpoint is "METHOD path"; user_id and device_id are those of the access
 -- token that began the session, NULL where there was none. subject is the user
--- a stage proved. completed and stored are JSON objects. registration_token is
--- the token that the session has taken a use of, for as long as it lives.
+-- a stage proved. completed, stored and offer (the flows) are JSON objects.
+-- registration_token is the token that the session has taken a use of, for as
+-- long as it lives.
 CREATE TABLE uia_sessions (
     session_hash BYTEA  NOT NULL PRIMARY KEY,
     endpoint     TEXT   NOT NULL,
@@ -99,6 +100,7 @@ CREATE TABLE uia_sessions (
     subject      TEXT,
     completed    TEXT   NOT NULL,
     stored       TEXT   NOT NULL,
+    offer        TEXT   NOT NULL,
     registration_token TEXT,
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL

@@ -23,31 +23,32 @@ func (s *Service) stage(ctx context.Context, r *round) (stageResult, error) {
 		return s.threepidStage(ctx, r, matrix.MediumEmail)
 	case StageMSISDN:
 		return s.threepidStage(ctx, r, matrix.MediumMSISDN)
-	case StageDummy, StageTerms:
-		// Terms: to send the stage is to accept (CS API, Terms of service at
-		// registration).
+	case StageTerms:
+		// To send the stage is to accept (CS API, Terms of service at registration).
+		return stageResult{Terms: r.Terms}, nil
+	case StageDummy:
 		return stageResult{}, nil
 	}
 	return stageResult{}, matrix.Errorf(matrix.CodeUnrecognized, "This server does not know stages of that type.")
 }
 
 // passwordStage proves who the requester is (CS API, Password-based). With an
-// access token it has to be the token's user, and is by default.
+// access token it has to be the token's user, and is by default. That is looked
+// at before the password: a token is no way to guess passwords of others.
 func (s *Service) passwordStage(ctx context.Context, r *round) (stageResult, error) {
 	user, err := s.passwordSubject(ctx, r)
 	if err != nil {
 		return stageResult{}, err
 	}
+	result := stageResult{Subject: user}
 	if r.Requester != nil && user != r.Requester.UserID {
-		// Before the password is looked at: a token is no way to guess passwords of
-		// others.
-		return stageResult{}, matrix.Errorf(matrix.CodeForbidden,
-			"The authentication is for another user than the access token.").WithStatus(http.StatusForbidden)
+		return result, errOtherUser
 	}
-	if err := s.CheckPassword(ctx, user, r.auth.Password); err != nil {
-		return stageResult{}, err
+	if id := r.auth.Identifier; user == "" && id != nil && id.User == "" {
+		// CS API, Password-based: 403 for an address that nobody here has.
+		return result, errWrongPassword.WithStatus(http.StatusForbidden)
 	}
-	return stageResult{Subject: user}, nil
+	return result, s.CheckPassword(ctx, user, r.auth.Password)
 }
 
 func (s *Service) passwordSubject(ctx context.Context, r *round) (matrix.UserID, error) {
