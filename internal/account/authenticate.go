@@ -112,6 +112,16 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Requester, er
 	return s.unexpired(v)
 }
 
+// Known tells, without a query, whether token is one of a session that was used
+// not long ago.
+func (s *Service) Known(token string) bool {
+	hash, ok := parseToken(accessToken, token)
+	if ok {
+		_, ok = s.tokens.get(hash)
+	}
+	return ok
+}
+
 func (s *Service) unexpired(v cached) (Requester, error) {
 	if v.expires != 0 && v.expires <= s.now() {
 		e := *errUnknownToken

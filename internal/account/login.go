@@ -81,7 +81,7 @@ func (s *Service) CheckPassword(ctx context.Context, user matrix.UserID, passwor
 		return err
 	}
 	if a.DeactivatedAt != 0 && !s.opts.HideDeactivated {
-		return s.errDeactivated()
+		return errDeactivated
 	}
 	if len(password) > s.opts.PasswordMaxLength {
 		return errWrongPassword
@@ -144,7 +144,7 @@ func (s *Service) Login(ctx context.Context, user matrix.UserID, n NewSession) (
 		return err
 	})
 	if err != nil {
-		return Session{}, err
+		return Session{}, s.hide(err)
 	}
 	s.Forget(user) // the device may have had a session before
 	return session, nil
@@ -247,7 +247,7 @@ func (s *Service) LoginToken(ctx context.Context, token string, n NewSession) (S
 		return err
 	})
 	if err != nil {
-		return Session{}, err
+		return Session{}, s.hide(err)
 	}
 	s.Forget(session.UserID)
 	return session, nil

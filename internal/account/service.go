@@ -95,12 +95,15 @@ func (s *Service) Account(ctx context.Context, user matrix.UserID) (storage.Acco
 	return a, err
 }
 
-// errDeactivated is what a login to an ended account is told.
-func (s *Service) errDeactivated() error {
-	if s.opts.HideDeactivated {
+var errDeactivated = matrix.Errorf(matrix.CodeUserDeactivated, "This account has been deactivated.")
+
+// hide makes a wrong password of errDeactivated, where the operator would rather
+// not tell those who log in.
+func (s *Service) hide(err error) error {
+	if s.opts.HideDeactivated && matrix.CodeOf(err) == matrix.CodeUserDeactivated {
 		return errWrongPassword
 	}
-	return matrix.Errorf(matrix.CodeUserDeactivated, "This account has been deactivated.")
+	return err
 }
 
 // errWrongPassword does not tell which of the two was wrong (CS API, POST
@@ -116,7 +119,10 @@ func (s *Service) lockLive(tx *storage.Tx, user matrix.UserID) (storage.Account,
 		return a, errWrongPassword
 	}
 	if err == nil && a.DeactivatedAt != 0 {
-		return a, s.errDeactivated()
+		return a, errDeactivated
 	}
 	return a, err
 }
+
+// BaseURL is where people reach this server.
+func (s *Service) BaseURL() string { return s.opts.BaseURL }

@@ -236,3 +236,15 @@ func (r *Runner) keep(ctx context.Context, lost context.CancelFunc, id string) {
 
 // jitter is a random duration below d.
 func jitter(d time.Duration) time.Duration { return mathrand.N(max(d, 1)) }
+
+// StuckAfter is how many attempts make a job one that somebody should look at.
+const StuckAfter = 5
+
+// Stats counts the pending jobs of each kind.
+func (r *Runner) Stats(ctx context.Context) (stats []storage.JobStat, err error) {
+	err = r.db.View(ctx, func(tx *storage.Tx) (err error) {
+		stats, err = tx.JobStats(StuckAfter)
+		return err
+	})
+	return stats, err
+}

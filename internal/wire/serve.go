@@ -96,8 +96,18 @@ func guard(handle Handler, r *Request) (result any, err error) {
 	return handle(r)
 }
 
+// Answer makes an error of a response, for helpers that end a request with one.
+type Answer struct{ *Response }
+
+// Error is for the log.
+func (Answer) Error() string { return "answered already" }
+
 // write writes the answer and returns its status.
 func (rt *Router) write(w http.ResponseWriter, r *Request, result any, err error) int {
+	var answer Answer
+	if errors.As(err, &answer) {
+		result, err = answer.Response, nil
+	}
 	if err != nil {
 		return writeError(w, r, err)
 	}

@@ -1,0 +1,63 @@
+package clientapi
+
+import (
+	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"lethe/internal/account"
+	"lethe/internal/matrix"
+	"lethe/internal/wire"
+)
+
+func (a *API) profileRoutes() []wire.Route {
+	const path = "/_matrix/client/v3/profile/{userId}"
+	return []wire.Route{
+		{Method: http.MethodGet, Path: path, Handle: a.open(a.profile)},
+		{Method: http.MethodGet, Path: path + "/{keyName}", Handle: a.open(a.profileField)},
+		{Method: http.MethodPut, Path: path + "/{keyName}", Handle: a.active(own(a.setProfileField))},
+		{Method: http.MethodDelete, Path: path + "/{keyName}", Handle: a.active(own(a.deleteProfileField))},
+	}
+}
+
+// profileOf is the profile of the path's user. Those of other servers come with
+// federation.
+func (a *API) profileOf(r *wire.Request) (map[string]jsontext.Value, error) {
+	user, err := matrix.ParseUserID(r.PathValue("userId"))
+	if err != nil {
+		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The path has no valid user id: %v.", err)
+	}
+	return a.Accounts.Profile(r.Context(), user)
+}
+
+func (a *API) profile(r *wire.Request) (any, error) { return a.profileOf(r) }
+
+func (a *API) profileField(r *wire.Request) (any, error) {
+	profile, err := a.profileOf(r)
+	if err != nil {
+		return nil, err
+	}
+	name := r.PathValue("keyName")
+	value, ok := profile[name]
+	if !ok {
+		return nil, matrix.Errorf(matrix.CodeNotFound, "The profile has no such field.")
+	}
+	return map[string]jsontext.Value{name: value}, nil
+}
+
+func (a *API) setProfileField(r *wire.Request, who account.Requester) (any, error) {
+	var q map[string]jsontext.Value
+	if err := r.Decode(&q); err != nil {
+		return nil, err
+	}
+	name := r.PathValue("keyName")
+	value, ok := q[name]
+	if !ok {
+		return nil, matrix.Errorf(matrix.CodeMissingParam, "The request does not have the field that its path names.")
+	}
+	return nil, a.Accounts.SetProfileField(r.Context(), who.UserID, name, value)
+}
+
+func (a *API) deleteProfileField(r *wire.Request, who account.Requester) (any, error) {
+	return nil, a.Accounts.DeleteProfileField(r.Context(), who.UserID, r.PathValue("keyName"))
+}

@@ -1,0 +1,65 @@
+package clientapi
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"lethe/internal/account"
+	"lethe/internal/matrix"
+	"lethe/internal/wire"
+)
+
+// uia is what an endpoint gives to user-interactive authentication.
+type uia struct {
+	who    *account.Requester
+	flows  []account.Flow
+	terms  []account.Policy
+	auth   jsontext.Value
+	stored map[string]jsontext.Value
+}
+
+// passwordFlow is the flow of people who are signed in.
+var passwordFlow = []account.Flow{{Stages: []string{account.StagePassword}}}
+
+// authorize takes a round of user-interactive authentication. Failed stages
+// count against the limit of the account they are for, as failed logins do, or
+// of the address.
+func (a *API) authorize(r *wire.Request, u uia) (*account.Authorized, error) {
+	key := "address " + address(r)
+	if u.who != nil {
+		key = string(u.who.UserID)
+	}
+	if wait, yes := a.Limits.LoginFailed.Exhausted(key); yes && u.auth != nil {
+		return nil, tooMany(wait)
+	}
+	done, err := a.Accounts.Authorize(r.Context(), account.UIARequest{
+		Endpoint: endpoint(r), Requester: u.who, Flows: u.flows, Terms: u.terms, Auth: u.auth, Stored: u.stored,
+	})
+	var challenge *account.Challenge
+	if errors.As(err, &challenge) && challenge.Code == matrix.CodeForbidden {
+		a.Limits.LoginFailed.Allow(key)
+	}
+	return done, err
+}
+
+// endpoint names what a request is for, as a session of user-interactive
+// authentication is bound to it: the same for v3 and r0.
+func endpoint(r *wire.Request) string {
+	return r.Method + " " + strings.Replace(r.URL.EscapedPath(), "/client/r0/", "/client/v3/", 1)
+}
+
+// challenged makes the 401 of user-interactive authentication of the error that
+// asks for it.
+func challenged(h wire.Handler) wire.Handler {
+	return func(r *wire.Request) (any, error) {
+		result, err := h(r)
+		var challenge *account.Challenge
+		if errors.As(err, &challenge) {
+			return &wire.Response{Status: http.StatusUnauthorized, JSON: challenge}, nil
+		}
+		return result, err
+	}
+}

@@ -1,0 +1,82 @@
+// Package ratelimit limits how often something may happen, by key: an address,
+// an account, the name somebody tries to log in as.
+//
+// Holds: [Limiter].
+//
+// May import: the standard library and x/time.
+//
+// Never: what is limited.
+package ratelimit
+
+import (
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"golang.org/x/time/rate"
+)
+
+// maxKeys bounds how many keys a limiter remembers; the least used are forgotten
+// first.
+const maxKeys = 50_000
+
+// Limiter allows Burst events of a key at once, and then one every Per/Burst. A
+// nil Limiter allows everything.
+type Limiter struct {
+	every rate.Limit
+	burst int
+	now   func() time.Time
+	keys  *otter.Cache[string, *rate.Limiter]
+}
+
+// New makes a limiter that allows burst events per period for each key. A burst
+// of 0 is no limit: it returns nil.
+func New(burst int, per time.Duration, now func() time.Time) *Limiter {
+	if burst <= 0 || per <= 0 {
+		return nil
+	}
+	return &Limiter{
+		every: rate.Every(per / time.Duration(burst)), burst: burst, now: now,
+		keys: otter.Must(&otter.Options[string, *rate.Limiter]{
+			MaximumSize: maxKeys,
+			// After a period of rest a key's bucket is full, as a new one is.
+			ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](per),
+		}),
+	}
+}
+
+// Allow counts an event of key. If there were too many it does not count it, and
+// returns how long to wait.
+func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
+	if l == nil {
+		return 0, true
+	}
+	bucket := l.bucket(key)
+	now := l.now()
+	r := bucket.ReserveN(now, 1)
+	if wait = r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
+		return wait, false
+	}
+	return 0, true
+}
+
+// Exhausted tells whether the next event of key would be refused, without
+// counting one.
+func (l *Limiter) Exhausted(key string) (wait time.Duration, yes bool) {
+	if l == nil {
+		return 0, false
+	}
+	now := l.now()
+	tokens := l.bucket(key).TokensAt(now)
+	if tokens >= 1 {
+		return 0, false
+	}
+	return time.Duration((1 - tokens) / float64(l.every) * float64(time.Second)), true
+}
+
+func (l *Limiter) bucket(key string) *rate.Limiter {
+	bucket, _ := l.keys.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
+		return rate.NewLimiter(l.every, l.burst), false
+	})
+	return bucket
+}
