@@ -39,12 +39,20 @@ type liteEngine struct {
 	conn    *sql.Conn
 	stmts   preparer
 	readers *sql.DB
-	reads   *stmtCache
+	opened  int              // how many read
+	idle    chan *liteReader // those that no transaction has
 
 	work chan *liteJob
 	stop sync.Once
 	quit chan struct{}
 	done chan struct{}
+}
+
+// liteReader is a connection that reads, with its prepared statements: those of
+// another connection would have to be prepared again.
+type liteReader struct {
+	conn  *sql.Conn
+	stmts preparer
 }
 
 // liteJob is one Update on its way through the writer.
@@ -67,7 +75,10 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &liteEngine{lock: lock, work: make(chan *liteJob), quit: make(chan struct{}), done: make(chan struct{})}
+	e := &liteEngine{
+		lock: lock, work: make(chan *liteJob), quit: make(chan struct{}), done: make(chan struct{}),
+		idle: make(chan *liteReader, sqliteReaders),
+	}
 	if err := e.open(ctx, path); err != nil {
 		e.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", path, wrap(err))
@@ -94,8 +105,14 @@ func (e *liteEngine) open(ctx context.Context, path string) (err error) {
 		return err
 	}
 	e.readers.SetMaxOpenConns(sqliteReaders)
-	e.readers.SetMaxIdleConns(sqliteReaders)
-	e.reads = &stmtCache{}
+	for range sqliteReaders {
+		conn, err := e.readers.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		e.opened++
+		e.idle <- &liteReader{conn, preparer{prepare: conn.PrepareContext, cache: &stmtCache{}}}
+	}
 	return nil
 }
 
@@ -130,8 +147,12 @@ func (e *liteEngine) close() error {
 
 func (e *liteEngine) closeFiles() error {
 	var errs []error
+	for range e.opened {
+		r := <-e.idle // of a running transaction: once it has ended
+		errs = append(errs, r.stmts.cache.close(), r.conn.Close())
+	}
 	if e.readers != nil {
-		errs = append(errs, e.reads.close(), e.readers.Close())
+		errs = append(errs, e.readers.Close())
 	}
 	if e.conn != nil {
 		errs = append(errs, e.stmts.cache.close(), e.conn.Close())
@@ -243,11 +264,20 @@ func (e *liteEngine) control(ctx context.Context, stmt string) error {
 }
 
 func (e *liteEngine) view(ctx context.Context, fn func(*Tx) error) error {
-	tx, err := e.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
+	var r *liteReader
+	select {
+	case r = <-e.idle:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.quit:
+		return errClosed
+	}
+	defer func() { e.idle <- r }()
+	// Begun and ended without the caller's context: a connection that is given
+	// back has no transaction.
+	if _, err := r.stmts.ExecContext(context.Background(), "BEGIN"); err != nil {
 		return wrap(err)
 	}
-	defer func() { _ = tx.Rollback() }()
-	q := preparer{cache: e.reads, prepare: e.readers.PrepareContext, bind: tx.StmtContext}
-	return fn(&Tx{ctx: ctx, q: q, dialect: sqliteDialect})
+	defer func() { _, _ = r.stmts.ExecContext(context.Background(), "ROLLBACK") }()
+	return fn(&Tx{ctx: ctx, q: r.stmts, dialect: sqliteDialect})
 }

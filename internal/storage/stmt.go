@@ -48,12 +48,10 @@ func (c *stmtCache) close() error {
 }
 
 // preparer is a querier that prepares each statement once: parsing is half the
-// cost of a small SQLite statement. bind, if set, moves a statement into the
-// transaction at hand.
+// cost of a small SQLite statement.
 type preparer struct {
 	cache   *stmtCache
 	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
-	bind    func(ctx context.Context, stmt *sql.Stmt) *sql.Stmt
 }
 
 func (p preparer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -64,9 +62,6 @@ func (p preparer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 			return nil, err
 		}
 		stmt = p.cache.put(query, made)
-	}
-	if p.bind != nil {
-		stmt = p.bind(ctx, stmt)
 	}
 	return stmt, nil
 }
