@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/go-json-experiment/json"
+
 	"lethe/internal/matrix"
 	"lethe/internal/storage"
 )
@@ -15,6 +17,7 @@ type Registration struct {
 	Kind         storage.AccountKind
 	AppserviceID string
 	Admin        bool
+	DisplayName  string // "": none
 	// InTx runs in the same transaction: a UIA session is consumed there, terms
 	// are accepted, an address is added. May be nil.
 	InTx func(*storage.Tx, matrix.UserID) error
@@ -48,10 +51,8 @@ func (s *Service) Register(ctx context.Context, r Registration) (Session, error)
 		if err != nil {
 			return err
 		}
-		if r.InTx != nil {
-			if err := r.InTx(tx, user); err != nil {
-				return err
-			}
+		if err := s.setUp(tx, user, r); err != nil {
+			return err
 		}
 		if r.Session == nil {
 			return nil
@@ -60,6 +61,39 @@ func (s *Service) Register(ctx context.Context, r Registration) (Session, error)
 		return err
 	})
 	return session, err
+}
+
+// setUp does what belongs to the creation of an account beside its row.
+func (s *Service) setUp(tx *storage.Tx, user matrix.UserID, r Registration) error {
+	if r.DisplayName != "" {
+		name, err := json.Marshal(r.DisplayName)
+		if err != nil {
+			return matrix.Errorf(matrix.CodeInvalidParam, "The display name is not valid text.").Because(err)
+		}
+		if err := checkField(FieldDisplayName, name); err != nil {
+			return err
+		}
+		if err := tx.SetProfileField(user, FieldDisplayName, name); err != nil {
+			return err
+		}
+	}
+	if r.InTx == nil {
+		return nil
+	}
+	return r.InTx(tx, user)
+}
+
+// EnsureAppserviceSender creates the account that an application service acts
+// as when it names no other (Application Service API, Registration), unless it
+// is there.
+func (s *Service) EnsureAppserviceSender(ctx context.Context, sender matrix.UserID, id string) error {
+	_, err := s.Register(ctx, Registration{
+		Localpart: sender.Localpart(), Kind: storage.KindAppservice, AppserviceID: id,
+	})
+	if errors.Is(err, errUserInUse) {
+		return nil
+	}
+	return err
 }
 
 var errUserInUse = matrix.Errorf(matrix.CodeUserInUse, "This username is taken.")

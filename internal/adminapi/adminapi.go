@@ -35,6 +35,8 @@ type API struct {
 	Now           func() time.Time
 	// Trusted serves everybody, as the operator: for the socket.
 	Trusted bool
+	// SharedSecret is what registration by existing tools needs; "" is off.
+	SharedSecret string
 }
 
 //go:embed openapi.yaml
@@ -70,7 +72,7 @@ func (a *API) Routes() []wire.Route {
 	add(http.MethodDelete, "/registration_tokens/{token}", a.deleteToken)
 	add(http.MethodGet, "/audit", a.audit)
 	add(http.MethodGet, "/work", a.work)
-	return routes
+	return append(routes, a.sharedSecretRoutes()...)
 }
 
 // handler is a handler that knows who acts.

@@ -87,7 +87,11 @@ func (r *Runner) ended() {
 // ended too. It is the only runner of its database: leases that an earlier
 // process left are void.
 func (r *Runner) Run(ctx context.Context) error {
-	if err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() }); err != nil {
+	err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() })
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was stopped before it began
+	}
+	if err != nil {
 		return fmt.Errorf("release jobs: %w", err)
 	}
 	slots := make(chan struct{}, r.opts.Workers)

@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"lethe/internal/account"
+	"lethe/internal/adminapi"
+	"lethe/internal/clientapi"
+	"lethe/internal/config"
+	"lethe/internal/federationapi"
+	"lethe/internal/matrix"
+	"lethe/internal/ratelimit"
+	"lethe/internal/storage"
+	"lethe/internal/web"
+	"lethe/internal/wire"
+)
+
+// clientRouter serves clients, people, operators, and other servers that come
+// by way of a reverse proxy.
+func (s *Server) clientRouter() *wire.Router {
+	rt := s.router()
+	rt.Add(s.clientAPI().Routes()...)
+	rt.Add(s.federationAPI().Routes()...)
+	rt.Add(s.adminAPI(false).Routes()...)
+	rt.Add(s.webPages().Routes()...)
+	return rt
+}
+
+// federationRouter serves other servers on a listener of its own.
+func (s *Server) federationRouter() *wire.Router {
+	rt := s.router()
+	rt.Add(s.federationAPI().Routes()...)
+	return rt
+}
+
+// operatorRouter serves whoever can open the socket, as the operator.
+func (s *Server) operatorRouter() *wire.Router {
+	rt := s.router()
+	rt.Add(s.adminAPI(true).Routes()...)
+	return rt
+}
+
+// OperatorHandler serves the API for operators to whoever calls it, as the
+// operator: for the command line where the server is stopped.
+func (s *Server) OperatorHandler() http.Handler { return s.operatorRouter() }
+
+// router is a router that has /health.
+func (s *Server) router() *wire.Router {
+	var proxies []netip.Prefix
+	for _, p := range s.settings.TrustedProxies {
+		prefix, err := netip.ParsePrefix(p)
+		if err == nil { // Settings.Check has looked
+			proxies = append(proxies, prefix)
+		}
+	}
+	rt := wire.NewRouter(wire.Options{Log: s.opts.Log, TrustedProxies: proxies, Observe: s.metrics.Request})
+	rt.Add(wire.Route{Method: http.MethodGet, Path: "/health", Handle: s.health})
+	return rt
+}
+
+// healthWait bounds how long /health waits for the database.
+const healthWait = 5 * time.Second
+
+// health is GET /health: 200 when the database answers (DESIGN §9).
+func (s *Server) health(r *wire.Request) (any, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), healthWait)
+	defer cancel()
+	err := s.DB.View(ctx, func(tx *storage.Tx) error { _, err := tx.ServerName(); return err })
+	if err != nil {
+		r.Log.Error("health", "error", err)
+		return nil, matrix.Errorf(matrix.CodeUnknown, "The database does not answer.").
+			WithStatus(http.StatusServiceUnavailable)
+	}
+	return map[string]string{"status": "ok"}, nil
+}
+
+func (s *Server) clientAPI() *clientapi.API {
+	set := &s.settings
+	api := &clientapi.API{
+		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Limits: limits(set),
+		Options: clientapi.Options{
+			ServerName: matrix.ServerName(set.ServerName), QueryToken: set.QueryToken == "on",
+			Registration: set.Registration, Guests: set.Guests, RequireEmail: set.RequireEmail,
+			SelfDeactivation: set.SelfDeactivation == "on",
+			FederationName:   set.FederationName,
+			Support:          clientapi.Support{MatrixID: set.SupportMatrixID, Email: set.SupportEmail, Page: set.SupportPage},
+		},
+	}
+	if set.PublicBaseURL != "" {
+		api.Options.ClientBaseURL = s.baseURL
+	}
+	if set.TermsURL != "" {
+		api.Options.Terms = []account.Policy{{
+			ID: "terms_of_service", Version: set.TermsVersion, Name: set.TermsName, URL: set.TermsURL,
+		}}
+	}
+	return api
+}
+
+func limits(set *config.Settings) clientapi.Limits {
+	if set.RateLimits == "off" {
+		return clientapi.Limits{}
+	}
+	limiter := func(r config.Rate) *ratelimit.Limiter { return ratelimit.New(r.Burst, r.Per, time.Now) }
+	return clientapi.Limits{
+		Address: limiter(set.RateAddress), Account: limiter(set.RateAccount), Login: limiter(set.RateLogin),
+		LoginFailed: limiter(set.RateLoginFailed), Register: limiter(set.RateRegister), Mail: limiter(set.RateMail),
+		UnknownToken: limiter(set.RateUnknownToken), Deactivate: limiter(set.RateDeactivate),
+	}
+}
+
+func (s *Server) federationAPI() *federationapi.API {
+	return &federationapi.API{
+		Accounts: s.Accounts, ServerName: matrix.ServerName(s.settings.ServerName), Key: s.key, Now: s.opts.Now,
+		Version: s.opts.Version,
+	}
+}
+
+func (s *Server) adminAPI(isTrusted bool) *adminapi.API {
+	api := &adminapi.API{
+		Accounts: s.Accounts, Deactivations: s.Deactivations, Jobs: s.Jobs,
+		ServerName: matrix.ServerName(s.settings.ServerName), Now: s.opts.Now, Trusted: isTrusted,
+	}
+	if !isTrusted {
+		api.SharedSecret = string(s.settings.RegistrationSharedSecret)
+	}
+	return api
+}
+
+func (s *Server) webPages() *web.API {
+	pages := &web.API{
+		Accounts: s.Accounts, Deactivations: s.Deactivations, ServerName: matrix.ServerName(s.settings.ServerName),
+	}
+	if s.settings.TermsURL != "" {
+		pages.Policies = map[string]string{s.settings.TermsName: s.settings.TermsURL}
+	}
+	return pages
+}

@@ -1,0 +1,198 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// drainTime is how long requests that are under way may take when the server
+	// stops.
+	drainTime = 20 * time.Second
+	// readTime bounds the reading of a request, its body included.
+	readTime = time.Minute
+	// maxHeader bounds the headers of a request, in bytes.
+	maxHeader = 64 << 10
+	// maxSocketPath is what the kernel takes as the path of a socket (unix(7)).
+	maxSocketPath = 107
+)
+
+// SocketPath is where the command line reaches the server that has this data
+// folder.
+func SocketPath(dataDir string) string { return filepath.Join(dataDir, "admin.sock") }
+
+// endpoint is a listener with what it serves.
+type endpoint struct {
+	name     string
+	listener net.Listener
+	handler  http.Handler
+}
+
+// Serve listens, calls ready (which may be nil), and runs the server until ctx
+// ends. Then it takes no more requests, finishes those under way and the work at
+// hand, and returns nil.
+func (s *Server) Serve(ctx context.Context, ready func()) error {
+	endpoints, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	s.registerGauges()
+	// The upkeep ends after the last request has been answered.
+	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopUpkeep()
+	requests, gctx := errgroup.WithContext(ctx)
+	var work errgroup.Group
+	work.Go(func() error { return s.Jobs.Run(upkeep) })
+	work.Go(func() error { s.Accounts.Run(upkeep); return nil })
+	for _, e := range endpoints {
+		requests.Go(func() error { return s.serve(gctx, e) })
+	}
+	if ready != nil {
+		ready()
+	}
+	err = requests.Wait()
+	stopUpkeep()
+	return errors.Join(err, work.Wait())
+}
+
+// listen opens all listeners, or none.
+func (s *Server) listen(ctx context.Context) (endpoints []endpoint, err error) {
+	defer func() {
+		if err != nil {
+			for _, e := range endpoints {
+				_ = e.listener.Close()
+			}
+			endpoints = nil
+		}
+	}()
+	client := s.opts.Listener
+	if client == nil {
+		if client, err = listenTCP(ctx, s.settings.Listen); err != nil {
+			return endpoints, fmt.Errorf("listen: %w", err)
+		}
+	}
+	endpoints = append(endpoints, endpoint{"client", client, s.clientRouter()})
+	socket, err := listenSocket(SocketPath(s.settings.DataDir))
+	if err != nil {
+		return endpoints, err
+	}
+	endpoints = append(endpoints, endpoint{"operator", socket, s.operatorRouter()})
+	if s.settings.FederationListen != "" {
+		l, err := s.listenFederation(ctx)
+		if err != nil {
+			return endpoints, fmt.Errorf("federation-listen: %w", err)
+		}
+		endpoints = append(endpoints, endpoint{"federation", l, s.federationRouter()})
+	}
+	if s.settings.MetricsListen != "" {
+		l, err := listenTCP(ctx, s.settings.MetricsListen)
+		if err != nil {
+			return endpoints, fmt.Errorf("metrics-listen: %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", s.metrics.Handler())
+		endpoints = append(endpoints, endpoint{"metrics", l, mux})
+	}
+	return endpoints, nil
+}
+
+func listenTCP(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", address)
+}
+
+func (s *Server) listenFederation(ctx context.Context) (net.Listener, error) {
+	cert, err := tls.LoadX509KeyPair(s.settings.TLSCert, s.settings.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	l, err := listenTCP(ctx, s.settings.FederationListen)
+	if err != nil {
+		return nil, err
+	}
+	return tls.NewListener(l, &tls.Config{
+		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+	}), nil
+}
+
+// listenSocket opens the socket of the command line, for this user alone. One
+// that is there already is left from a process that was killed: the lock on the
+// database keeps a second server away.
+func listenSocket(path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("data-dir: the path of its socket, %s, has more than %d bytes", path, maxSocketPath)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("socket of the command line: %w", err)
+	}
+	old := syscall.Umask(0o177)
+	l, err := net.Listen("unix", path) //nolint:noctx // it does not block
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("socket of the command line: %w", err)
+	}
+	return l, nil
+}
+
+// serve serves one endpoint until ctx ends, and then finishes what is under way.
+func (s *Server) serve(ctx context.Context, e endpoint) error {
+	srv := &http.Server{
+		Handler: e.handler, ReadHeaderTimeout: readTime / 6, ReadTimeout: readTime, IdleTimeout: 2 * readTime,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(e.listener) }()
+	s.opts.Log.Info("listening", "for", e.name, "address", e.listener.Addr().String())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("%s: %w", e.name, err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := srv.Shutdown(drain); err != nil {
+		_ = srv.Close()
+	}
+	return nil
+}
+
+// scrapeWait bounds how long a scrape of the metrics waits for the database.
+const scrapeWait = 2 * time.Second
+
+// registerGauges makes the figures of durable work that are read when the
+// metrics are.
+func (s *Server) registerGauges() {
+	count := func(stuck bool) func() float64 {
+		return func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), scrapeWait)
+			defer cancel()
+			stats, err := s.Jobs.Stats(ctx)
+			if err != nil {
+				s.opts.Log.Error("metrics of durable work", "error", err)
+				return -1
+			}
+			n := int64(0)
+			for _, kind := range stats {
+				if stuck {
+					n += kind.Stuck
+				} else {
+					n += kind.Pending
+				}
+			}
+			return float64(n)
+		}
+	}
+	s.metrics.Gauge("lethe_jobs_pending", "Durable work that is still to do; -1: not known.", nil, count(false))
+	s.metrics.Gauge("lethe_jobs_stuck", "Durable work that has failed several times; -1: not known.", nil, count(true))
+}
