@@ -1,0 +1,291 @@
+// Package test holds what is checked of the repository as a whole.
+package test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	module   = "lethe/"
+	maxLines = 500
+)
+
+// domain is the packages that know what an account is and decide about it.
+var domain = []string{
+	"internal/account",
+	"internal/appservice",
+	"internal/deactivation",
+	"internal/identity",
+	"internal/job",
+	"internal/serverkey",
+}
+
+// imports is the map: what each package may import of this program. A package
+// that is not on it may not exist; docs/design.md tells what each is for.
+var imports = map[string][]string{
+	"internal/crash":     {},
+	"internal/matrix":    {},
+	"internal/metrics":   {},
+	"internal/ratelimit": {},
+
+	"internal/config":   {"internal/matrix"},
+	"internal/event":    {"internal/matrix"},
+	"internal/mail":     {"internal/crash", "internal/matrix"},
+	"internal/outbound": {"internal/crash"},
+
+	"internal/storage":             {"internal/crash", "internal/event", "internal/matrix"},
+	"internal/storage/storagetest": {"internal/storage"},
+
+	"internal/appservice": {"internal/matrix"},
+	"internal/identity":   {"internal/event", "internal/matrix", "internal/outbound"},
+	"internal/job":        {"internal/matrix", "internal/storage"},
+	"internal/serverkey":  {"internal/event", "internal/matrix", "internal/storage"},
+	"internal/account": {
+		"internal/event", "internal/identity", "internal/mail", "internal/matrix", "internal/ratelimit",
+		"internal/storage",
+	},
+	"internal/deactivation": {
+		"internal/account", "internal/event", "internal/identity", "internal/job", "internal/mail",
+		"internal/matrix", "internal/storage",
+	},
+
+	"internal/wire":          {"internal/matrix", "internal/metrics"},
+	"internal/adminapi":      api(),
+	"internal/clientapi":     api("internal/ratelimit"),
+	"internal/federationapi": api("internal/event"),
+	"internal/web":           api(),
+
+	"internal/app": slices.Concat(domain, []string{
+		"internal/adminapi", "internal/clientapi", "internal/config", "internal/event", "internal/federationapi",
+		"internal/mail", "internal/matrix", "internal/metrics", "internal/outbound", "internal/ratelimit",
+		"internal/storage", "internal/web", "internal/wire",
+	}),
+	"internal/hstest": {"client", "internal/app", "internal/config", "internal/storage/storagetest"},
+
+	"client":    {},
+	"cmd/lethe": {"client", "internal/app", "internal/config"},
+}
+
+// api is what an API package may import: plumbing, the domain and the values it
+// returns, which storage defines. Its statements are the domain's to call.
+func api(more ...string) []string {
+	return slices.Concat(domain, []string{"internal/matrix", "internal/storage", "internal/wire"}, more)
+}
+
+// inTests is what the tests of every package may import besides.
+var inTests = []string{"client", "internal/config", "internal/hstest", "internal/storage/storagetest"}
+
+// onlyIn is the imports that belong to some packages alone, by the start of
+// their path. Tests follow it, too.
+var onlyIn = map[string][]string{
+	"database/sql":                {"internal/storage"},
+	"github.com/jackc/pgx":        {"internal/storage"},
+	"github.com/pressly/goose":    {"internal/storage"},
+	"modernc.org/sqlite":          {"internal/storage"},
+	"github.com/wneessen/go-mail": {"internal/mail"},
+}
+
+// servers is what makes a server of net/http, and servePackages the packages
+// that may, outside of tests.
+var (
+	servers = []string{
+		"Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS", "NewServeMux", "Serve", "ServeMux", "ServeTLS",
+		"Server",
+	}
+	servePackages = []string{
+		"internal/adminapi", "internal/app", "internal/clientapi", "internal/federationapi", "internal/web",
+		"internal/wire",
+	}
+)
+
+// file is one Go file of the module.
+type file struct {
+	path  string // from the root of the module, with slashes
+	dir   string
+	test  bool
+	ast   *ast.File
+	fset  *token.FileSet
+	lines int
+}
+
+func TestImportsFollowTheMap(t *testing.T) {
+	for _, f := range files(t) {
+		allowed, known := imports[f.dir]
+		if !known && f.dir != "test" {
+			t.Errorf("%s: package %s is not on the map in test/layout_test.go", f.path, f.dir)
+			continue
+		}
+		for _, imported := range f.imports(t) {
+			if dir, ours := strings.CutPrefix(imported, module); ours {
+				ok := slices.Contains(allowed, dir) || f.test && (dir == f.dir || slices.Contains(inTests, dir))
+				if !ok {
+					t.Errorf("%s imports %s: that arrow is not on the map in test/layout_test.go", f.path, dir)
+				}
+			}
+			for prefix, packages := range onlyIn {
+				if below(imported, prefix) && !slices.ContainsFunc(packages, func(p string) bool { return below(f.dir, p) }) {
+					t.Errorf("%s imports %s, which only %s may", f.path, imported, strings.Join(packages, ", "))
+				}
+			}
+		}
+	}
+}
+
+func TestTheMapHasNoArrowThatNothingUses(t *testing.T) {
+	used := map[string]map[string]bool{}
+	for _, f := range files(t) {
+		if used[f.dir] == nil {
+			used[f.dir] = map[string]bool{}
+		}
+		for _, imported := range f.imports(t) {
+			used[f.dir][strings.TrimPrefix(imported, module)] = true
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(imports)) {
+		if used[dir] == nil {
+			t.Errorf("the map has package %s, which does not exist", dir)
+		}
+	}
+}
+
+func TestOnlyTheAPIServesHTTP(t *testing.T) {
+	for _, f := range files(t) {
+		if f.test || slices.Contains(servePackages, f.dir) {
+			continue
+		}
+		name := f.nameOf(t, "net/http")
+		if name == "" {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			s, ok := n.(*ast.SelectorExpr)
+			if !ok || !slices.Contains(servers, s.Sel.Name) {
+				return true
+			}
+			if x, ok := s.X.(*ast.Ident); ok && x.Name == name {
+				t.Errorf("%s: http.%s: only %s may serve HTTP",
+					f.fset.Position(s.Pos()), s.Sel.Name, strings.Join(servePackages, ", "))
+			}
+			return true
+		})
+	}
+}
+
+func TestEveryPackageSaysWhatItHoldsMayImportAndNeverDoes(t *testing.T) {
+	docs := map[string]string{}
+	for _, f := range files(t) {
+		if !f.test {
+			docs[f.dir] += f.ast.Doc.Text()
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(docs)) {
+		for _, part := range []string{"Holds:", "May import:", "Never:"} {
+			if !strings.Contains(docs[dir], "\n"+part) {
+				t.Errorf("the comment of package %s has no paragraph that starts with %q", dir, part)
+			}
+		}
+	}
+}
+
+func TestFilesAreShort(t *testing.T) {
+	for _, f := range files(t) {
+		if !f.test && f.lines > maxLines {
+			t.Errorf("%s has %d lines, more than %d: which noun is missing?", f.path, f.lines, maxLines)
+		}
+	}
+}
+
+// files parses every Go file of the module, whatever its build tags.
+func files(t *testing.T) []file {
+	t.Helper()
+	var found []file
+	fset := token.NewFileSet()
+	err := filepath.WalkDir("..", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return skip(name)
+		}
+		if filepath.Ext(name) != ".go" {
+			return nil
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(fset, name, raw, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel := filepath.ToSlash(strings.TrimPrefix(name, ".."+string(filepath.Separator)))
+		found = append(found, file{
+			path: rel, dir: path.Dir(rel), test: strings.HasSuffix(rel, "_test.go"),
+			ast: parsed, fset: fset, lines: strings.Count(string(raw), "\n"),
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("read the module's files: %v", err)
+	}
+	if len(found) < len(imports) {
+		t.Fatalf("found %d Go files, fewer than there are packages", len(found))
+	}
+	return found
+}
+
+// skip keeps the walk out of hidden folders and of other modules.
+func skip(dir string) error {
+	if dir == ".." {
+		return nil
+	}
+	if strings.HasPrefix(filepath.Base(dir), ".") || filepath.Base(dir) == "testdata" {
+		return fs.SkipDir
+	}
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+func (f file) imports(t *testing.T) []string {
+	t.Helper()
+	all := make([]string, 0, len(f.ast.Imports))
+	for _, spec := range f.ast.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatalf("%s: %v", f.path, err)
+		}
+		all = append(all, imported)
+	}
+	return all
+}
+
+// nameOf is the name by which the file speaks of an imported package, "" if it
+// does not import it.
+func (f file) nameOf(t *testing.T, imported string) string {
+	t.Helper()
+	i := slices.Index(f.imports(t), imported)
+	switch {
+	case i < 0:
+		return ""
+	case f.ast.Imports[i].Name != nil:
+		return f.ast.Imports[i].Name.Name
+	default:
+		return path.Base(imported)
+	}
+}
+
+// below tells whether a path is the other, or one below it.
+func below(p, parent string) bool { return p == parent || strings.HasPrefix(p, parent+"/") }
