@@ -80,7 +80,7 @@ func (s *Server) health(r *wire.Request) (any, error) {
 func (s *Server) clientAPI() *clientapi.API {
 	set := &s.settings
 	api := &clientapi.API{
-		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Limits: limits(set),
+		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Limits: s.limits(),
 		Options: clientapi.Options{
 			ServerName: matrix.ServerName(set.ServerName), QueryToken: set.QueryToken == "on",
 			Registration: set.Registration, Guests: set.Guests, RequireEmail: set.RequireEmail,
@@ -100,11 +100,12 @@ func (s *Server) clientAPI() *clientapi.API {
 	return api
 }
 
-func limits(set *config.Settings) clientapi.Limits {
+func (s *Server) limits() clientapi.Limits {
+	set := &s.settings
 	if set.RateLimits == "off" {
 		return clientapi.Limits{}
 	}
-	limiter := func(r config.Rate) *ratelimit.Limiter { return ratelimit.New(r.Burst, r.Per, time.Now) }
+	limiter := func(r config.Rate) *ratelimit.Limiter { return ratelimit.New(r.Burst, r.Per, s.opts.Now) }
 	return clientapi.Limits{
 		Address: limiter(set.RateAddress), Account: limiter(set.RateAccount), Login: limiter(set.RateLogin),
 		LoginFailed: limiter(set.RateLoginFailed), Register: limiter(set.RateRegister), Mail: limiter(set.RateMail),

@@ -43,6 +43,9 @@ func ReadFile(path string) (*File, []Problem, error) {
 			problems = append(problems, Problem{Setting: key.Value, File: path, Line: key.Line, Message: message})
 		}
 	}
+	if len(problems) == 0 {
+		problems = f.checkValues()
+	}
 	return f, problems, nil
 }
 
