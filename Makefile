@@ -18,10 +18,8 @@ TEST ?=
 TOOL := go tool -modfile=tools/go.mod
 # Files that are in the repository, or would be.
 GO_FILES = git ls-files -co --exclude-standard -- '*.go'
-# Test modules that have dependencies of their own. What test/e2e has is for `make e2e`.
-TEST_MODULES := $(filter-out test/e2e,$(patsubst %/go.mod,%,$(wildcard test/*/go.mod)))
-# The checker of the specification's OpenAPI lies beside this repository on the project's machines.
-SPECCHECK := $(wildcard ../shared/speccheck)
+# Test modules that have dependencies of their own.
+TEST_MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
 # These run in a shell that has a PostgreSQL of its own, whose URL is in LETHE_TEST_POSTGRES.
 test e2e check-race fuzz bench: private SHELL := test/postgres
@@ -44,13 +42,8 @@ test: ## Run all Go and command-line tests, on SQLite and PostgreSQL
 	done
 
 .PHONY: e2e
-e2e: build ## Run the tests with real clients and peers, from PyPI and npm
-	@[ -x test/e2e/run ] || { echo 'There is no test/e2e/run.' >&2; exit 1; }
-	if [ -n '$(SPECCHECK)' ]; then
-		go build -C '$(SPECCHECK)' -o '$(CURDIR)/bin/speccheck' ./cmd/speccheck
-		export SPECCHECK='$(CURDIR)/bin/speccheck' SPECCHECK_SPEC='$(abspath $(SPECCHECK)/../spec/data)'
-	fi
-	LETHE='$(CURDIR)/bin/lethe' test/e2e/run
+e2e: ## Run the tests with real clients and peers, from PyPI and npm
+	@test/e2e/run
 
 .PHONY: check
 check: check-format check-vet check-lint check-vulnerabilities check-layout check-race ## Check format, lint, layout, vulnerabilities and races
@@ -64,12 +57,12 @@ check-format:
 		exit 1
 	fi
 
-# Also with the tag of the crash tests: it swaps files.
+# Also with the tags of the crash tests, which swap files, and of the end-to-end tests.
 .PHONY: check-vet
 check-vet:
 	@echo '== vet'
 	go vet ./...
-	go vet -tags crashpoints ./...
+	go vet -tags crashpoints,e2e ./...
 
 .PHONY: check-lint
 check-lint:
