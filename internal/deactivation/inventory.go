@@ -100,6 +100,7 @@ var Inventory = []Item{
 		"registration", NotAtAll, "", "", "", technical},
 	{"server", []string{"id", "server_name", "created_at"}, "", "the server", NotAtAll, "", "", "", technical},
 	{"server_keys", []string{"key_id", "seed", "created_at"}, "", "the server", NotAtAll, "", "", "", technical},
+	{"holder", []string{"id", "process"}, "", "one process at a time", NotAtAll, "", "", "", technical},
 	{"stream", []string{"id", "pos"}, "", "positions", NotAtAll, "", "", "", technical},
 }
 

@@ -98,7 +98,7 @@ func Later(err error, d time.Duration) error { return later{err, d} }
 const (
 	firstPause = time.Second
 	maxPause   = 24 * time.Hour
-	// MaxError is how much of an error is kept, in bytes.
+	// maxError is how much of an error is kept, in bytes.
 	maxError = 500
 )
 

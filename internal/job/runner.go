@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -175,25 +177,41 @@ func (r *Runner) run(ctx context.Context, j storage.Job) {
 	if err == nil && run.complete {
 		return
 	}
+	stopping := ctx.Err() != nil
 	// What is recorded here must be, also when the server is stopping.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err == nil {
 		err = r.db.Update(ctx, run.Complete)
 	}
-	if err == nil || errors.Is(err, ErrLeaseLost) {
+	switch {
+	case err == nil || errors.Is(err, ErrLeaseLost):
 		return
+	case stopping: // not the job's fault
+		err = r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJob(j.ID, r.owner) })
+	default:
+		err = r.fail(ctx, j, err)
 	}
-	text := err.Error()
-	next := matrix.TimestampOf(r.opts.Now()).Add(pause(j.Attempts, err))
+	if err != nil {
+		r.opts.Log.Error("end of a job not recorded; it is run again when its lease ends", "job", j.ID, "error", err)
+	}
+}
+
+// fail records why an attempt failed and when the next one is.
+func (r *Runner) fail(ctx context.Context, j storage.Job, failure error) error {
+	text := shorten(failure.Error())
+	next := matrix.TimestampOf(r.opts.Now()).Add(pause(j.Attempts, failure))
 	r.opts.Log.Warn("job failed, will be tried again", "kind", j.Kind, "job", j.ID, "subject", j.Subject,
 		"attempts", j.Attempts, "next", next.Time(), "error", text)
-	err = r.db.Update(ctx, func(tx *storage.Tx) error {
-		return tx.FailJob(j.ID, r.owner, text[:min(len(text), maxError)], next)
-	})
-	if err != nil {
-		r.opts.Log.Error("failure of a job not recorded; its lease will end", "job", j.ID, "error", err)
+	return r.db.Update(ctx, func(tx *storage.Tx) error { return tx.FailJob(j.ID, r.owner, text, next) })
+}
+
+// shorten cuts what is too long to keep, between two characters.
+func shorten(text string) string {
+	if len(text) <= maxError {
+		return text
 	}
+	return strings.ToValidUTF8(text[:maxError], "")
 }
 
 // attempt calls the handler, with the lease extended for as long as it runs.
@@ -204,11 +222,16 @@ func (r *Runner) attempt(ctx context.Context, run *Run) (err error) {
 		return fmt.Errorf("this version has no handler for jobs of the kind %s", run.job.Kind)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go r.keep(ctx, cancel, run.job.ID)
+	var keeper sync.WaitGroup
+	keeper.Go(func() { r.keep(ctx, cancel, run.job.ID) })
+	defer func() {
+		cancel()
+		keeper.Wait()
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
+			r.opts.Log.Error("job panicked", "kind", run.job.Kind, "job", run.job.ID, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	return h(ctx, run)

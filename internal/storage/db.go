@@ -3,8 +3,9 @@ package storage
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"errors"
 	"strings"
+	"sync/atomic"
 )
 
 // DB is the store. It is safe for concurrent use. Close it once nothing uses
@@ -12,6 +13,9 @@ import (
 type DB struct {
 	engine  engine
 	dialect dialect
+	gate    gate
+	updates atomic.Int64
+	views   atomic.Int64
 }
 
 // engine is what differs between SQLite and PostgreSQL in how a transaction
@@ -19,6 +23,8 @@ type DB struct {
 type engine interface {
 	update(ctx context.Context, fn func(*Tx) error) error
 	view(ctx context.Context, fn func(*Tx) error) error
+	checkpoint(ctx context.Context) error
+	commits() int64
 	close() error
 }
 
@@ -27,39 +33,100 @@ type engine interface {
 // url is `sqlite:PATH` (created if it is missing) or `postgres://…`
 // (`postgresql://…`). The errors [ErrNewer], [ErrLocked], [ErrReadOnly] and
 // [ErrFull] tell what an operator has to do; one process at a time may have a
-// database open.
+// database open. On PostgreSQL it waits a little for the lock of a process that
+// has just ended.
 func Open(ctx context.Context, url string) (*DB, error) {
+	db := &DB{gate: gate{lost: make(chan struct{})}}
+	var err error
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		return openSQLite(ctx, path)
+		db.dialect = sqliteDialect
+		db.engine, err = openSQLite(ctx, path)
+	} else if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		db.dialect = postgresDialect
+		db.engine, err = openPostgres(ctx, url, db.gate.lose)
+	} else {
+		err = errors.New("the database must be sqlite:PATH or postgres://…")
 	}
-	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		return openPostgres(ctx, url)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("the database must be sqlite:PATH or postgres://…")
+	return db, nil
 }
 
 // Engine is "sqlite" or "postgres", for logs and metrics.
 func (db *DB) Engine() string { return db.dialect.name }
 
-// Close waits for running transactions and closes the database.
-func (db *DB) Close() error { return db.engine.close() }
+// Lost is closed when another process has taken the database from this one, as
+// can happen on PostgreSQL when the connection that holds the lock breaks. From
+// then on every transaction is refused; what this process has in its caches may
+// be wrong, so whoever serves requests stops.
+func (db *DB) Lost() <-chan struct{} { return db.gate.lost }
+
+// Close waits for running transactions and closes the database. Later ones are
+// refused.
+func (db *DB) Close() error {
+	if !db.gate.close() {
+		return errClosed
+	}
+	return db.engine.close()
+}
 
 // Update runs fn in a transaction that may write, and returns once the
 // transaction is on disk. If fn returns an error nothing is changed, and that
-// error is returned.
+// error is returned. It is the same if a statement failed and fn went on: after
+// a failure a transaction takes no more statements. A panic of fn is passed on.
 //
 // fn may run more than once and on another goroutine: it has no effect outside
 // but through variables it sets anew each time, does not wait for anything but
-// the database, and does not call Update or View. What others have to be told
-// is told after Update returned nil.
+// the database, does not call Update or View, and does not end its goroutine
+// (as t.Fatal does). What others have to be told is told after Update returned
+// nil.
+//
+// An error of the engine during the commit leaves open whether the transaction
+// happened; a ctx that ends meanwhile does not.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	if err := db.gate.enter(); err != nil {
+		return err
+	}
+	defer db.gate.leave()
+	db.updates.Add(1)
 	return db.engine.update(ctx, fn)
 }
 
 // View runs fn in a transaction that sees one state of the database and cannot
 // write. The rules for fn are those of [DB.Update].
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	if err := db.gate.enter(); err != nil {
+		return err
+	}
+	defer db.gate.leave()
+	db.views.Add(1)
 	return db.engine.view(ctx, fn)
+}
+
+// Checkpoint takes what was deleted out of SQLite's files: deleted content is
+// overwritten in the database at once (secure_delete), but stays in the -wal
+// file until that is emptied, which this does now and the store does by itself
+// a minute after a change. It fails if a reader is in the way. On PostgreSQL it
+// does nothing: there VACUUM and the archiving of the log decide.
+func (db *DB) Checkpoint(ctx context.Context) error {
+	if err := db.gate.enter(); err != nil {
+		return err
+	}
+	defer db.gate.leave()
+	return db.engine.checkpoint(ctx)
+}
+
+// Stats counts what a database has done since it was opened.
+type Stats struct {
+	Updates int64 // calls of Update
+	Views   int64 // calls of View
+	Commits int64 // transactions that wrote; on SQLite several Updates share one
+}
+
+// Stats returns the counts.
+func (db *DB) Stats() Stats {
+	return Stats{Updates: db.updates.Load(), Views: db.views.Load(), Commits: db.engine.commits()}
 }
 
 // dialect is what the two engines spell differently.
@@ -70,25 +137,11 @@ type dialect struct {
 	forUpdate string
 	// skipLocked ends a SELECT that takes rows nobody else is taking.
 	skipLocked string
-	// anyOf compares with each element of a list that [dialect.list] encoded.
-	anyOf func(placeholder string) string
-	// list encodes strings as one argument for anyOf.
-	list func([]string) any
 }
 
-var sqliteDialect = dialect{
-	name:  "sqlite",
-	anyOf: func(p string) string { return "IN (SELECT value FROM json_each(" + p + "))" },
-	list:  func(s []string) any { return jsonList(s) },
-}
+var sqliteDialect = dialect{name: "sqlite"}
 
-var postgresDialect = dialect{
-	name:       "postgres",
-	forUpdate:  " FOR UPDATE",
-	skipLocked: " FOR UPDATE SKIP LOCKED",
-	anyOf:      func(p string) string { return "= ANY(" + p + ")" },
-	list:       func(s []string) any { return s },
-}
+var postgresDialect = dialect{name: "postgres", forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED"}
 
 // querier is the part of database/sql that [Tx] needs; [sql.Tx] and a SQLite
 // connection with its prepared statements both have it.

@@ -1,10 +1,11 @@
 package storage
 
 import (
-	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -23,7 +24,7 @@ var (
 	// ErrLocked: another process has the database.
 	ErrLocked = errors.New("the database is in use by another process (a running lethe?)")
 	// ErrReadOnly: the database cannot be written.
-	ErrReadOnly = errors.New("the database is read-only; check the permissions of its file and folder")
+	ErrReadOnly = errors.New("the database cannot be written; check the permissions of its file and folder, or of its user")
 	// ErrFull: the disk, or the database, is full.
 	ErrFull = errors.New("no space is left for the database")
 )
@@ -35,6 +36,7 @@ const (
 	pgDeadlockDetected     = "40P01"
 	pgDiskFull             = "53100"
 	pgReadOnly             = "25006"
+	pgNoPrivilege          = "42501"
 )
 
 // wrap names the condition that err of an engine stands for.
@@ -45,7 +47,7 @@ func wrap(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}
-	if kind := conditionOf(err); kind != nil {
+	if kind := conditionOf(err); kind != nil && !errors.Is(err, kind) {
 		return fmt.Errorf("%w: %w", kind, err)
 	}
 	return err
@@ -59,7 +61,7 @@ func conditionOf(err error) error {
 			return ErrExists
 		case pgDiskFull:
 			return ErrFull
-		case pgReadOnly:
+		case pgReadOnly, pgNoPrivilege:
 			return ErrReadOnly
 		}
 		return nil
@@ -83,14 +85,20 @@ func conditionOf(err error) error {
 	return nil
 }
 
+// wrapFile is wrap for the errors of opening a file.
+func wrapFile(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return fmt.Errorf("%w: %w", ErrReadOnly, err)
+}
+
 // retryable tells whether a transaction that failed with err may succeed when
 // run again (DESIGN §7: closures are retried on SQLSTATE 40001).
 func retryable(err error) bool {
+	if errors.Is(err, driver.ErrBadConn) {
+		return true // a connection that broke while it was idle; nothing was sent
+	}
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == pgSerializationFailure || pg.Code == pgDeadlockDetected)
-}
-
-// canceled tells whether err only says that ctx ended.
-func canceled(ctx context.Context, err error) bool {
-	return err != nil && ctx.Err() != nil
 }

@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"cmp"
 	"database/sql"
+	"slices"
 
 	"lethe/internal/matrix"
 )
@@ -41,13 +43,18 @@ func (tx *Tx) AddJob(j Job) error {
 }
 
 // LeaseJobs takes up to limit pending jobs that are due for owner, until the
-// lease ends; the one that is longest due first.
+// lease ends; the one that is longest due first. A job whose lease has run out
+// is due again.
 func (tx *Tx) LeaseJobs(owner string, now, until matrix.Timestamp, limit int) ([]Job, error) {
-	return all(tx, scanJob, `UPDATE jobs SET lease_owner = $1, lease_until = $3, attempts = attempts + 1
+	jobs, err := all(tx, scanJob, `UPDATE jobs SET lease_owner = $1, lease_until = $3, attempts = attempts + 1
 		WHERE id IN (SELECT id FROM jobs WHERE state = 'pending' AND run_at <= $2
 			AND (lease_until IS NULL OR lease_until <= $2)
-			ORDER BY run_at, id LIMIT $4`+tx.dialect.skipLocked+`)
+			ORDER BY run_at, created_at, id LIMIT $4`+tx.dialect.skipLocked+`)
 		RETURNING `+jobColumns, owner, now, until, limit)
+	slices.SortFunc(jobs, func(a, b Job) int { // RETURNING has no order
+		return cmp.Or(cmp.Compare(a.RunAt, b.RunAt), cmp.Compare(a.CreatedAt, b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return jobs, err
 }
 
 // ExtendLease keeps a job for its owner until a later time. It returns false if
@@ -81,13 +88,26 @@ func (tx *Tx) ReleaseJobs() error {
 	return tx.run(`UPDATE jobs SET lease_owner = NULL, lease_until = NULL WHERE lease_owner IS NOT NULL`)
 }
 
-// NextJobAt is when the next pending job that nobody has is due, or
-// [ErrNotFound].
+// ReleaseJob gives back a job that was not worked on to its end: it is due as it
+// was, and the attempt does not count.
+func (tx *Tx) ReleaseJob(id, owner string) error {
+	return tx.run(`UPDATE jobs SET attempts = attempts - 1, lease_owner = NULL, lease_until = NULL
+		WHERE id = $1 AND lease_owner = $2 AND state = 'pending'`, id, owner)
+}
+
+// NextJobAt is when a pending job is next due: one that nobody has at its time,
+// one that somebody has when the lease ends. [ErrNotFound] if nothing is pending.
 func (tx *Tx) NextJobAt() (matrix.Timestamp, error) {
-	var at matrix.Timestamp
-	err := tx.one(`SELECT run_at FROM jobs WHERE state = 'pending' AND lease_owner IS NULL
-		ORDER BY run_at LIMIT 1`, nil, &at)
-	return at, err
+	var at sql.NullInt64
+	err := tx.one(`SELECT MIN(at) FROM (
+			SELECT MIN(run_at) AS at FROM jobs WHERE state = 'pending' AND lease_owner IS NULL
+			UNION ALL
+			SELECT MIN(lease_until) FROM jobs WHERE state = 'pending' AND lease_owner IS NOT NULL
+		) AS next`, nil, &at)
+	if err == nil && !at.Valid {
+		return 0, ErrNotFound
+	}
+	return matrix.Timestamp(at.Int64), err
 }
 
 // JobsOf lists all jobs of a subject, oldest first.
@@ -96,8 +116,8 @@ func (tx *Tx) JobsOf(subject string) ([]Job, error) {
 		ORDER BY created_at, kind, unique_key`, subject)
 }
 
-// RetryJobs makes the pending jobs of a subject due at once, and returns how
-// many there are.
+// RetryJobs makes the pending jobs of a subject that nobody has due at once, and
+// returns how many there are.
 func (tx *Tx) RetryJobs(subject string, now matrix.Timestamp) (int64, error) {
 	return tx.exec(`UPDATE jobs SET run_at = $2 WHERE subject = $1 AND state = 'pending' AND lease_owner IS NULL`,
 		subject, now)

@@ -3,8 +3,10 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,56 +21,66 @@ const (
 	// maxRetries bounds how often a transaction is run again after a
 	// serialization failure or a deadlock.
 	maxRetries = 12
-	// postgresLock is the key of the advisory lock that keeps a second process
-	// away. The token cache and the job runner of this version assume that they
-	// are alone (docs/decisions/0004-one-process.md).
-	postgresLock = 0x6c65746865 // "lethe"
+	// commitTimeout is how long a commit may take before its connection is given
+	// up.
+	commitTimeout = 30 * time.Second
 )
 
 // pgEngine runs PostgreSQL.
 type pgEngine struct {
-	db   *sql.DB
-	lock *sql.Conn
+	db        *sql.DB
+	lock      *pgLock
+	committed atomic.Int64
 }
 
-func openPostgres(ctx context.Context, url string) (*DB, error) {
+// openPostgres opens the database at url. lose is called if another process
+// takes it.
+func openPostgres(ctx context.Context, url string, lose func(error)) (*pgEngine, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		// The error of pgx may quote the URL, and with it the password.
-		return nil, fmt.Errorf("the database URL is not valid")
+		return nil, errors.New("the database URL is not valid")
 	}
-	db := stdlib.OpenDB(*cfg)
-	db.SetMaxOpenConns(postgresConns)
-	db.SetMaxIdleConns(postgresConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	e := &pgEngine{db: db}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "lethe"
+	}
+	e := &pgEngine{db: stdlib.OpenDB(*cfg), lock: newPGLock(cfg)}
+	e.db.SetMaxOpenConns(postgresConns)
+	e.db.SetMaxIdleConns(postgresConns)
+	e.db.SetConnMaxIdleTime(5 * time.Minute)
 	if err := e.open(ctx); err != nil {
 		_ = e.close()
 		return nil, fmt.Errorf("open database %s on %s: %w", cfg.Database, cfg.Host, wrap(err))
 	}
-	return &DB{engine: e, dialect: postgresDialect}, nil
+	go e.lock.watch(lose)
+	return e, nil
 }
 
-func (e *pgEngine) open(ctx context.Context) (err error) {
-	if e.lock, err = e.db.Conn(ctx); err != nil {
+func (e *pgEngine) open(ctx context.Context) error {
+	if err := e.lock.take(ctx); err != nil {
 		return err
 	}
-	var ours bool
-	if err := e.lock.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, int64(postgresLock)).Scan(&ours); err != nil {
+	var encoding string
+	if err := e.db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
 		return err
 	}
-	if !ours {
-		return ErrLocked
+	if encoding != "UTF8" {
+		return fmt.Errorf("its encoding is %s; create it with ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
-	return migrate(ctx, e.db, postgresDialect)
+	if err := migrate(ctx, e.db, postgresDialect); err != nil {
+		return err
+	}
+	return e.lock.sign(ctx)
 }
 
 func (e *pgEngine) close() error {
-	if e.lock != nil {
-		_ = e.lock.Close()
-	}
-	return e.db.Close()
+	return errors.Join(e.db.Close(), e.lock.close())
 }
+
+func (e *pgEngine) commits() int64 { return e.committed.Load() }
+
+// checkpoint has nothing to do; see [DB.Checkpoint].
+func (e *pgEngine) checkpoint(context.Context) error { return nil }
 
 func (e *pgEngine) update(ctx context.Context, fn func(*Tx) error) error {
 	for attempt := 0; ; attempt++ {
@@ -86,21 +98,34 @@ func (e *pgEngine) update(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // once is one attempt. READ COMMITTED is enough, since whatever decides on a
-// row locks it first ([Tx.LockAccount]) or guards its UPDATE.
+// row locks it first ([Tx.LockAccount]) or guards its UPDATE. The statements
+// end with ctx, but not the commit: whether it happened has to be known.
 func (e *pgEngine) once(ctx context.Context, fn func(*Tx) error) error {
-	tx, err := e.db.BeginTx(ctx, nil)
+	conn, err := e.db.Conn(ctx)
 	if err != nil {
 		return wrap(err)
 	}
-	defer func() { _ = tx.Rollback() }()
-	if err := fn(&Tx{ctx: ctx, q: tx, dialect: postgresDialect}); err != nil {
+	defer func() { _ = conn.Close() }()
+	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	sqlTx, err := conn.BeginTx(whole, nil)
+	if err != nil {
+		return wrap(err)
+	}
+	defer func() { _ = sqlTx.Rollback() }()
+	if err := (&Tx{ctx: ctx, q: sqlTx, dialect: postgresDialect}).do(fn); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	crash.Point("storage.commit.before")
-	if err := tx.Commit(); err != nil {
+	defer time.AfterFunc(commitTimeout, cancel).Stop()
+	if err := sqlTx.Commit(); err != nil {
 		return wrap(err)
 	}
 	crash.Point("storage.commit.after")
+	e.committed.Add(1)
 	return nil
 }
 
@@ -110,5 +135,5 @@ func (e *pgEngine) view(ctx context.Context, fn func(*Tx) error) error {
 		return wrap(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	return fn(&Tx{ctx: ctx, q: tx, dialect: postgresDialect})
+	return (&Tx{ctx: ctx, q: tx, dialect: postgresDialect}).do(fn)
 }

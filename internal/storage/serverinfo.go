@@ -32,7 +32,7 @@ func (tx *Tx) AddServerKey(id string, seed []byte, at matrix.Timestamp) error {
 
 // UserFilter narrows [Tx.Users].
 type UserFilter struct {
-	Search      string // part of the user id
+	Search      string // part of the user id, in upper or lower case
 	Kind        AccountKind
 	Deactivated *bool
 	Admin       *bool
@@ -43,7 +43,7 @@ type UserFilter struct {
 // Users lists accounts by user id.
 func (tx *Tx) Users(f UserFilter) ([]Account, error) {
 	return all(tx, scanAccount, `SELECT `+accountColumns+` FROM accounts
-		WHERE user_id > $1 AND ($2 = '' OR user_id LIKE $2 ESCAPE '!') AND ($3 = '' OR kind = $3)
+		WHERE user_id > $1 AND ($2 = '' OR LOWER(user_id) LIKE LOWER($2) ESCAPE '!') AND ($3 = '' OR kind = $3)
 			AND ($4 = -1 OR (deactivated_at IS NOT NULL) = ($4 = 1))
 			AND ($5 = -1 OR is_admin = ($5 = 1))
 		ORDER BY user_id LIMIT $6`,

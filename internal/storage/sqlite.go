@@ -8,18 +8,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync"
+	"slices"
+	"sync/atomic"
 	"syscall"
-
-	"lethe/internal/crash"
+	"time"
 )
 
 // sqliteReaders is how many transactions may read at once. Each has a page
 // cache of its own, so there are few (DESIGN §7).
 const sqliteReaders = 8
-
-// maxBatch bounds how many transactions share one commit.
-const maxBatch = 128
 
 // Pragmas of every connection; the writer's come on top. secure_delete
 // overwrites what is deleted, synchronous=FULL makes a commit durable.
@@ -31,28 +28,26 @@ var (
 	sqliteWriterPragmas = []string{"journal_mode(wal)", "synchronous(full)", "journal_size_limit(67108864)"}
 )
 
+// checkpointAfter is how long after a change the write-ahead log is emptied, so
+// that what was deleted is in no file any more.
+var checkpointAfter = time.Minute
+
 // liteEngine runs SQLite: one connection writes, with group commit, and a pool
 // of others reads.
 type liteEngine struct {
 	lock    *os.File
-	writer  *sql.DB
-	conn    *sql.Conn
-	stmts   preparer
-	readers *sql.DB
-	opened  int              // how many read
-	idle    chan *liteReader // those that no transaction has
+	writeDB *sql.DB
+	readDB  *sql.DB
+	writer  *liteConn
+	q       querier        // the writer
+	readers []*liteConn    // all of them
+	idle    chan *liteConn // those that no transaction has
 
-	work chan *liteJob
-	stop sync.Once
-	quit chan struct{}
-	done chan struct{}
-}
-
-// liteReader is a connection that reads, with its prepared statements: those of
-// another connection would have to be prepared again.
-type liteReader struct {
-	conn  *sql.Conn
-	stmts preparer
+	work        chan *liteJob
+	checkpoints chan chan error
+	quit        chan struct{}
+	done        chan struct{}
+	committed   atomic.Int64
 }
 
 // liteJob is one Update on its way through the writer.
@@ -60,65 +55,87 @@ type liteJob struct {
 	ctx   context.Context
 	fn    func(*Tx) error
 	err   error
-	panic any
+	panic *closurePanic
 	done  chan struct{}
 }
 
-func openSQLite(ctx context.Context, path string) (*DB, error) {
+// closurePanic carries a panic from the writer to the caller of Update, with
+// the place where it happened.
+type closurePanic struct {
+	value any
+	stack []byte
+}
+
+func (p *closurePanic) Error() string { return fmt.Sprintf("%v\n\n%s", p.value, p.stack) }
+
+func openSQLite(ctx context.Context, path string) (*liteEngine, error) {
 	if path == "" {
-		return nil, fmt.Errorf("sqlite: needs a path")
+		return nil, errors.New("sqlite: needs a path")
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrReadOnly, err)
+		return nil, fmt.Errorf("open database %s: %w", path, wrapFile(err))
 	}
 	lock, err := lockFile(path + ".lock")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	e := &liteEngine{
-		lock: lock, work: make(chan *liteJob), quit: make(chan struct{}), done: make(chan struct{}),
-		idle: make(chan *liteReader, sqliteReaders),
+		lock: lock, idle: make(chan *liteConn, sqliteReaders),
+		work: make(chan *liteJob), checkpoints: make(chan chan error),
+		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := e.open(ctx, path); err != nil {
-		e.closeFiles()
+		_ = e.closeFiles()
 		return nil, fmt.Errorf("open database %s: %w", path, wrap(err))
 	}
 	go e.write()
-	return &DB{engine: e, dialect: sqliteDialect}, nil
+	return e, nil
 }
 
 func (e *liteEngine) open(ctx context.Context, path string) (err error) {
-	e.writer, err = sql.Open("sqlite", sqliteDSN(path, "immediate", append(sqlitePragmas, sqliteWriterPragmas...)))
+	if err := private(path); err != nil {
+		return err
+	}
+	e.writeDB, err = sql.Open("sqlite", sqliteDSN(path, slices.Concat(sqlitePragmas, sqliteWriterPragmas)))
 	if err != nil {
 		return err
 	}
-	e.writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, e.writer, sqliteDialect); err != nil {
+	e.writeDB.SetMaxOpenConns(1)
+	if err := migrate(ctx, e.writeDB, sqliteDialect); err != nil {
 		return err
 	}
-	if e.conn, err = e.writer.Conn(ctx); err != nil {
+	if e.writer, err = newLiteConn(ctx, e.writeDB); err != nil {
 		return err
 	}
-	e.stmts = preparer{prepare: e.conn.PrepareContext, cache: &stmtCache{}}
-	e.readers, err = sql.Open("sqlite", sqliteDSN(path, "deferred", append(sqlitePragmas, "query_only(1)")))
+	e.q = e.writer
+	e.readDB, err = sql.Open("sqlite", sqliteDSN(path, slices.Concat(sqlitePragmas, []string{"query_only(1)"})))
 	if err != nil {
 		return err
 	}
-	e.readers.SetMaxOpenConns(sqliteReaders)
 	for range sqliteReaders {
-		conn, err := e.readers.Conn(ctx)
+		reader, err := newLiteConn(ctx, e.readDB)
 		if err != nil {
 			return err
 		}
-		e.opened++
-		e.idle <- &liteReader{conn, preparer{prepare: conn.PrepareContext, cache: &stmtCache{}}}
+		e.readers = append(e.readers, reader)
+		e.idle <- reader
 	}
 	return nil
 }
 
-func sqliteDSN(path, txlock string, pragmas []string) string {
+// private makes the database's file, if it is missing, readable for nobody
+// else; SQLite gives its other files the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return wrapFile(err)
+	}
+	return f.Close()
+}
+
+func sqliteDSN(path string, pragmas []string) string {
 	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
-	u.RawQuery = url.Values{"_pragma": pragmas, "_txlock": {txlock}}.Encode()
+	u.RawQuery = url.Values{"_pragma": pragmas, "_txlock": {"immediate"}}.Encode()
 	return u.String()
 }
 
@@ -127,7 +144,7 @@ func sqliteDSN(path, txlock string, pragmas []string) string {
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrReadOnly, err)
+		return nil, wrapFile(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
@@ -140,31 +157,31 @@ func lockFile(path string) (*os.File, error) {
 }
 
 func (e *liteEngine) close() error {
-	e.stop.Do(func() { close(e.quit) })
+	close(e.quit)
 	<-e.done
 	return e.closeFiles()
 }
 
+// closeFiles closes what is open. The last connection to go empties and removes
+// the write-ahead log.
 func (e *liteEngine) closeFiles() error {
 	var errs []error
-	for range e.opened {
-		r := <-e.idle // of a running transaction: once it has ended
-		errs = append(errs, r.stmts.cache.close(), r.conn.Close())
+	for _, reader := range e.readers {
+		errs = append(errs, reader.close())
 	}
-	if e.readers != nil {
-		errs = append(errs, e.readers.Close())
-	}
-	if e.conn != nil {
-		errs = append(errs, e.stmts.cache.close(), e.conn.Close())
+	if e.readDB != nil {
+		errs = append(errs, e.readDB.Close())
 	}
 	if e.writer != nil {
-		errs = append(errs, e.writer.Close())
+		errs = append(errs, e.writer.close())
+	}
+	if e.writeDB != nil {
+		errs = append(errs, e.writeDB.Close())
 	}
 	return errors.Join(append(errs, e.lock.Close())...)
 }
 
-// errClosed is what Update says after Close.
-var errClosed = errors.New("the database is closed")
+func (e *liteEngine) commits() int64 { return e.committed.Load() }
 
 func (e *liteEngine) update(ctx context.Context, fn func(*Tx) error) error {
 	job := &liteJob{ctx: ctx, fn: fn, done: make(chan struct{})}
@@ -172,8 +189,6 @@ func (e *liteEngine) update(ctx context.Context, fn func(*Tx) error) error {
 	case e.work <- job:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-e.quit:
-		return errClosed
 	}
 	// From here the writer decides: it may have committed although ctx ended.
 	<-job.done
@@ -183,101 +198,19 @@ func (e *liteEngine) update(ctx context.Context, fn func(*Tx) error) error {
 	return job.err
 }
 
-// write is the writer: it takes what has come in while the last commit was on
-// its way, runs each in a savepoint, and commits all of it with one fsync.
-func (e *liteEngine) write() {
-	defer close(e.done)
-	for {
-		select {
-		case job := <-e.work:
-			e.commit(e.batch(job))
-		case <-e.quit:
-			return
-		}
-	}
-}
-
-func (e *liteEngine) batch(job *liteJob) []*liteJob {
-	batch := []*liteJob{job}
-	for len(batch) < maxBatch {
-		select {
-		case next := <-e.work:
-			batch = append(batch, next)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// commit runs the batch in one transaction. A job that fails is rolled back on
-// its own; if the commit fails, all of them have failed.
-func (e *liteEngine) commit(batch []*liteJob) {
-	ctx := context.Background()
-	err := e.control(ctx, "BEGIN IMMEDIATE")
-	if err == nil {
-		for _, job := range batch {
-			e.attempt(job)
-		}
-		crash.Point("storage.commit.before")
-		if err = e.control(ctx, "COMMIT"); err != nil {
-			_ = e.control(ctx, "ROLLBACK")
-		} else {
-			crash.Point("storage.commit.after")
-		}
-	}
-	for _, job := range batch {
-		if err != nil && job.err == nil {
-			job.err = wrap(err)
-		}
-		close(job.done)
-	}
-}
-
-func (e *liteEngine) attempt(job *liteJob) {
-	if job.err = job.ctx.Err(); job.err != nil {
-		return
-	}
-	ctx := context.Background()
-	if job.err = e.control(ctx, "SAVEPOINT job"); job.err != nil {
-		return
-	}
-	// The statements run without the caller's context: an interrupt in the
-	// middle would roll back the whole batch.
-	func() {
-		defer func() { job.panic = recover() }()
-		job.err = job.fn(&Tx{ctx: ctx, q: e.stmts, dialect: sqliteDialect})
-	}()
-	if job.err != nil || job.panic != nil {
-		if err := e.control(ctx, "ROLLBACK TO job"); err != nil {
-			job.err = errors.Join(job.err, err)
-		}
-	}
-	if err := e.control(ctx, "RELEASE job"); err != nil {
-		job.err = errors.Join(job.err, err)
-	}
-}
-
-func (e *liteEngine) control(ctx context.Context, stmt string) error {
-	_, err := e.stmts.ExecContext(ctx, stmt)
-	return err
-}
-
 func (e *liteEngine) view(ctx context.Context, fn func(*Tx) error) error {
-	var r *liteReader
+	var reader *liteConn
 	select {
-	case r = <-e.idle:
+	case reader = <-e.idle:
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-e.quit:
-		return errClosed
 	}
-	defer func() { e.idle <- r }()
+	defer func() { e.idle <- reader }()
 	// Begun and ended without the caller's context: a connection that is given
 	// back has no transaction.
-	if _, err := r.stmts.ExecContext(context.Background(), "BEGIN"); err != nil {
+	if _, err := reader.ExecContext(context.Background(), "BEGIN"); err != nil {
 		return wrap(err)
 	}
-	defer func() { _, _ = r.stmts.ExecContext(context.Background(), "ROLLBACK") }()
-	return fn(&Tx{ctx: ctx, q: r.stmts, dialect: sqliteDialect})
+	defer func() { _, _ = reader.ExecContext(context.Background(), "ROLLBACK") }()
+	return (&Tx{ctx: ctx, q: reader, dialect: sqliteDialect}).do(fn)
 }

@@ -4,80 +4,57 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"sync"
 )
 
-// stmtCache keeps prepared statements by their text. The texts are constants of
-// this program, so it does not grow for ever.
-type stmtCache struct {
-	mu    sync.RWMutex
+// liteConn is a connection to SQLite that prepares each statement once: parsing
+// is half the cost of a small one. The texts are constants of this program, so
+// it does not grow for ever. One goroutine at a time uses it.
+type liteConn struct {
+	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 }
 
-func (c *stmtCache) get(query string) *sql.Stmt {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.stmts[query]
-}
-
-// put stores stmt unless another goroutine was quicker, and returns the one to
-// use.
-func (c *stmtCache) put(query string, stmt *sql.Stmt) *sql.Stmt {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if other := c.stmts[query]; other != nil {
-		_ = stmt.Close()
-		return other
+func newLiteConn(ctx context.Context, db *sql.DB) (*liteConn, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if c.stmts == nil {
-		c.stmts = map[string]*sql.Stmt{}
+	return &liteConn{conn, map[string]*sql.Stmt{}}, nil
+}
+
+func (c *liteConn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt := c.stmts[query]; stmt != nil {
+		return stmt, nil
 	}
-	c.stmts[query] = stmt
-	return stmt
-}
-
-func (c *stmtCache) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var errs []error
-	for _, stmt := range c.stmts {
-		errs = append(errs, stmt.Close())
+	stmt, err := c.conn.PrepareContext(ctx, query)
+	if err == nil {
+		c.stmts[query] = stmt
 	}
-	c.stmts = nil
-	return errors.Join(errs...)
+	return stmt, err
 }
 
-// preparer is a querier that prepares each statement once: parsing is half the
-// cost of a small SQLite statement.
-type preparer struct {
-	cache   *stmtCache
-	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
-}
-
-func (p preparer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	stmt := p.cache.get(query)
-	if stmt == nil {
-		made, err := p.prepare(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		stmt = p.cache.put(query, made)
-	}
-	return stmt, nil
-}
-
-func (p preparer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := p.stmt(ctx, query)
+// ExecContext is that of [querier].
+func (c *liteConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	stmt, err := c.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	return stmt.ExecContext(ctx, args...)
 }
 
-func (p preparer) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := p.stmt(ctx, query)
+// QueryContext is that of [querier].
+func (c *liteConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := c.stmt(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	return stmt.QueryContext(ctx, args...)
+}
+
+func (c *liteConn) close() error {
+	var errs []error
+	for _, stmt := range c.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, c.conn.Close())...)
 }

@@ -155,25 +155,6 @@ func (tx *Tx) OpenIDUser(token Hash, now matrix.Timestamp) (matrix.UserID, error
 	return user, err
 }
 
-// DropCredentials deletes everything with which someone could act as user: all
-// tokens, and the sessions of user-interactive authentication and of address
-// validation that are bound to them. It is the heart of an ending.
-func (tx *Tx) DropCredentials(user matrix.UserID) error {
-	for _, stmt := range []string{
-		`DELETE FROM access_tokens WHERE user_id = $1`,
-		`DELETE FROM refresh_tokens WHERE user_id = $1`,
-		`DELETE FROM login_tokens WHERE user_id = $1`,
-		`DELETE FROM openid_tokens WHERE user_id = $1`,
-		`DELETE FROM uia_sessions WHERE user_id = $1 OR subject = $1`,
-		`DELETE FROM validation_sessions WHERE user_id = $1`,
-	} {
-		if err := tx.run(stmt, user); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // DropExpired deletes what time has ended, and the address log before logSince.
 func (tx *Tx) DropExpired(now, logSince matrix.Timestamp) error {
 	for _, stmt := range []string{

@@ -3,27 +3,59 @@ package storage
 import (
 	"context"
 	"database/sql"
-
-	"github.com/go-json-experiment/json"
+	"errors"
+	"reflect"
+	"strings"
+	"unicode/utf8"
 )
 
 // Tx is a transaction. Its methods, one file per noun, are the statements of
 // this program. It must not be used after the function it was given to has
 // returned, nor by two goroutines.
+//
+// Texts are kept as both engines can have them: a NUL or a byte that is no UTF-8
+// becomes U+FFFD, in what is stored as in what is looked for.
 type Tx struct {
 	ctx     context.Context
 	q       querier
 	dialect dialect
+	// failed is why no more statements run. PostgreSQL aborts a transaction at its
+	// first failure, SQLite may have rolled it back: neither may be left by half.
+	failed error
+}
+
+// errTxOver is what a transaction answers after its end.
+var errTxOver = errors.New("the transaction is over")
+
+// do runs fn and ends the transaction's use.
+func (tx *Tx) do(fn func(*Tx) error) error {
+	defer func() { tx.failed = errTxOver }()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.failed
+}
+
+// check notes a failure of the engine and returns it with its name.
+func (tx *Tx) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	tx.failed = wrap(err)
+	return tx.failed
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	res, err := tx.q.ExecContext(tx.ctx, query, args...)
+	if tx.failed != nil {
+		return 0, tx.failed
+	}
+	res, err := tx.q.ExecContext(tx.ctx, query, clean(args)...)
 	if err != nil {
-		return 0, wrap(err)
+		return 0, tx.check(err)
 	}
 	n, err := res.RowsAffected()
-	return n, wrap(err)
+	return n, tx.check(err)
 }
 
 // run is exec for callers that do not care about the number of rows.
@@ -32,23 +64,31 @@ func (tx *Tx) run(query string, args ...any) error {
 	return err
 }
 
+func (tx *Tx) query(query string, args []any) (*sql.Rows, error) {
+	if tx.failed != nil {
+		return nil, tx.failed
+	}
+	rows, err := tx.q.QueryContext(tx.ctx, query, clean(args)...)
+	return rows, tx.check(err)
+}
+
 // one runs a query for one row and scans it, or returns [ErrNotFound].
 func (tx *Tx) one(query string, args []any, dest ...any) error {
-	rows, err := tx.q.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.query(query, args)
 	if err != nil {
-		return wrap(err)
+		return err
 	}
 	defer func() { _ = rows.Close() }()
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
-			return wrap(err)
+			return tx.check(err)
 		}
 		return ErrNotFound
 	}
 	if err := rows.Scan(dest...); err != nil {
-		return wrap(err)
+		return err
 	}
-	return wrap(rows.Close())
+	return tx.check(rows.Close())
 }
 
 // scanner is the part of [sql.Rows] that a noun's scan function needs.
@@ -57,20 +97,20 @@ type scanner interface{ Scan(dest ...any) error }
 // all runs a query and makes a T of each row with scan. No rows are an empty
 // slice, not an error.
 func all[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := tx.q.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.query(query, args)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	var list []T
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, wrap(err)
+			return nil, err
 		}
 		list = append(list, v)
 	}
-	return list, wrap(rows.Err())
+	return list, tx.check(rows.Err())
 }
 
 // first runs a query and makes a T of its first row with scan, or returns
@@ -95,13 +135,22 @@ func (tx *Tx) NextPos() (int64, error) {
 	return pos, err
 }
 
-// jsonList encodes strings as a JSON array; it cannot fail.
-func jsonList(s []string) string {
-	if s == nil {
-		return "[]"
+// clean makes the texts among args such as both engines store.
+func clean(args []any) []any {
+	for i, arg := range args {
+		if null, ok := arg.(sql.NullString); ok && !storable(null.String) {
+			args[i] = sql.NullString{String: cleanText(null.String), Valid: null.Valid}
+		} else if v := reflect.ValueOf(arg); v.Kind() == reflect.String && !storable(v.String()) {
+			args[i] = cleanText(v.String())
+		}
 	}
-	b, _ := json.Marshal(s)
-	return string(b)
+	return args
+}
+
+func storable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+
+func cleanText(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // null turns "" into NULL.

@@ -23,6 +23,12 @@ CREATE TABLE stream (
 );
 INSERT INTO stream (id, pos) VALUES (1, 0);
 
+-- Which process has the database, on PostgreSQL (internal/storage/pglock.go).
+CREATE TABLE holder (
+    id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    process TEXT    NOT NULL
+);
+
 -- A row stays for ever: localparts are never given out again.
 CREATE TABLE accounts (
     user_id        TEXT    NOT NULL PRIMARY KEY,
@@ -221,6 +227,7 @@ CREATE TABLE jobs (
     done_at     BIGINT
 );
 CREATE INDEX jobs_due ON jobs (run_at) WHERE state = 'pending';
+CREATE INDEX jobs_leased ON jobs (lease_until) WHERE lease_owner IS NOT NULL;
 CREATE INDEX jobs_subject ON jobs (subject);
 
 -- One row per ending of an account. kept_password is set in a grace period
