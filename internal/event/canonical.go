@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -21,9 +22,9 @@ const (
 
 // Canonical returns the canonical form of one JSON value (Appendices, Canonical
 // JSON): keys sorted by code point, no space, shortest escapes, integers only.
-// Duplicate keys, invalid UTF-8, lone surrogates, numbers with a fraction or
-// exponent, integers outside ±(2^53-1) and values nested more than 100 levels
-// deep are errors.
+// Integers with an exponent, 1e10, are written without. Duplicate keys, invalid
+// UTF-8, lone surrogates, numbers with a fraction or a negative exponent, integers
+// outside ±(2^53-1) and values nested more than 100 levels deep are errors.
 func Canonical(in []byte) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(in))
 	out, err := appendValue(make([]byte, 0, len(in)), dec)
@@ -96,7 +97,7 @@ func appendObject(out []byte, dec *jsontext.Decoder) (_ []byte, err error) {
 		return nil, fmt.Errorf("canonical JSON: %w", err)
 	}
 	// The order of UTF-8 is that of the code points.
-	slices.SortFunc(members, func(a, b member) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	out = append(out, '{')
 	for i, m := range members {
 		if i > 0 {
@@ -107,10 +108,21 @@ func appendObject(out []byte, dec *jsontext.Decoder) (_ []byte, err error) {
 	return append(out, '}'), nil
 }
 
-// appendInt checks an integer. -0 is 0: both are the same value, and canonical
-// JSON has one form for a value.
+// appendInt checks an integer. -0 is 0, and 1e10 is 10000000000: canonical JSON
+// has one form for a value (Appendices, Canonical JSON, the last example).
 func appendInt(out []byte, s string) ([]byte, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
+	digits, exponent := s, ""
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		digits, exponent = s[:i], strings.TrimLeft(strings.TrimPrefix(s[i+1:], "+"), "0")
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	var zeros uint64
+	if err == nil && exponent != "" {
+		zeros, err = strconv.ParseUint(exponent, 10, 64)
+	}
+	for ; zeros > 0 && n != 0 && n <= maxInt && n >= -maxInt; zeros-- {
+		n *= 10
+	}
 	if err != nil || n > maxInt || n < -maxInt {
 		return nil, fmt.Errorf("canonical JSON: %.30s is not an integer within ±(2^53-1)", s)
 	}

@@ -2,6 +2,7 @@ package event
 
 import (
 	"crypto/ed25519"
+	"fmt"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,8 +23,11 @@ type request struct {
 
 // SignRequest returns the value of the Authorization header with which origin
 // sends a request to destination. uri is the path with its query, content the
-// JSON body, nil for none.
+// JSON body, empty for none.
 func SignRequest(method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey) (string, error) {
+	if len(content) == 0 {
+		content = nil
+	}
 	raw, err := json.Marshal(request{Method: method, URI: uri, Origin: origin, Destination: destination, Content: content})
 	if err != nil {
 		return "", err
@@ -38,8 +42,15 @@ func SignRequest(method, uri string, origin matrix.ServerName, destination strin
 }
 
 // VerifyRequest checks what [SignRequest] made, for this destination, with the
-// public key of the id that auth names.
+// public key of the id that auth names. Senders from before v1.3 do not name the
+// destination; it is signed all the same.
 func VerifyRequest(method, uri, destination string, content []byte, auth matrix.XMatrix, key ed25519.PublicKey) error {
+	if auth.Destination != "" && auth.Destination != destination {
+		return fmt.Errorf("the request is for %s, not for %s", auth.Destination, destination)
+	}
+	if len(content) == 0 {
+		content = nil
+	}
 	raw, err := json.Marshal(request{
 		Method: method, URI: uri, Origin: auth.Origin, Destination: destination, Content: content,
 		Signatures: map[string]map[string]string{string(auth.Origin): {auth.Key: auth.Signature}},

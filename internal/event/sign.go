@@ -12,6 +12,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// algorithm begins the id of every key: there is no other (Appendices, Signing
+// Details).
+const algorithm = "ed25519:"
+
 // SigningKey is a private key of a server, with its id `ed25519:version`.
 type SigningKey struct {
 	ID      string
@@ -21,7 +25,7 @@ type SigningKey struct {
 // NewSigningKey makes a key with a random version.
 func NewSigningKey() SigningKey {
 	_, private, _ := ed25519.GenerateKey(nil) // never fails with the system's randomness
-	return SigningKey{ID: "ed25519:" + strings.ToLower(rand.Text()[:6]), Private: private}
+	return SigningKey{ID: algorithm + strings.ToLower(rand.Text()[:6]), Private: private}
 }
 
 // KeyFromSeed restores a key from its 32 byte seed.
@@ -46,7 +50,9 @@ func (k SigningKey) Sign(message []byte) string {
 // Unpadded Base64).
 func EncodeBase64(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
 
-// DecodeBase64 reads base64, padded or not.
+// DecodeBase64 reads base64, padded or not. The bits that a last character has
+// too many may be set, as they are in the specification's own test vectors: what
+// base64 stands for is the bytes (Appendices, Binary data).
 func DecodeBase64(s string) ([]byte, error) {
 	return base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 }
@@ -86,6 +92,9 @@ func VerifyJSON(obj []byte, name, keyID string, key ed25519.PublicKey) error {
 	if err != nil {
 		return err
 	}
+	if !strings.HasPrefix(keyID, algorithm) {
+		return fmt.Errorf("the key %s is for an algorithm that this server does not know", keyID)
+	}
 	sig, err := DecodeBase64(sigs[name][keyID])
 	if err != nil || len(sig) != ed25519.SignatureSize {
 		return fmt.Errorf("there is no signature of %s with the key %s", name, keyID)
@@ -109,6 +118,9 @@ func signable(obj []byte) (fields object, sigs signatures, message []byte, err e
 	if raw, ok := fields["signatures"]; ok {
 		if err := json.Unmarshal(raw, &sigs); err != nil {
 			return nil, nil, nil, fmt.Errorf("signatures: %w", err)
+		}
+		if sigs == nil {
+			return nil, nil, nil, errors.New("signatures: it must be an object")
 		}
 	}
 	bare := object{}

@@ -13,47 +13,79 @@ import (
 // bytes, sigil and server name included (Appendices, Common Identifier Format).
 const MaxIDLength = 255
 
+// maxHost is the longest a host name may be, in bytes (Appendices, Server Name).
+const maxHost = 255
+
 // ServerName is a valid server name: a host name, an IPv4 address or an IPv6
 // address in brackets, and perhaps a port (Appendices, Server Name).
 type ServerName string
 
-// ParseServerName checks s against the grammar of server names.
+// ParseServerName checks s against the grammar of server names. Host names are
+// taken as the grammar has them, labels that no name server would give included;
+// ports are those that exist.
 func ParseServerName(s string) (ServerName, error) {
-	if s == "" || len(s) > MaxIDLength-2 {
-		return "", fmt.Errorf("server name must have 1 to %d bytes", MaxIDLength-2)
-	}
 	host, port, hasPort := s, "", false
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {
 			return "", fmt.Errorf("server name has an unclosed bracket")
 		}
-		ip, err := netip.ParseAddr(s[1:end])
-		if err != nil || !ip.Is6() || ip.Zone() != "" {
-			return "", fmt.Errorf("server name has no IPv6 address in its brackets")
-		}
-		host = ""
+		host = s[:end+1]
 		if rest := s[end+1:]; rest != "" {
 			if rest[0] != ':' {
 				return "", fmt.Errorf("server name has text after its brackets")
 			}
 			port, hasPort = rest[1:], true
 		}
-	} else if i := strings.IndexByte(s, ':'); i >= 0 {
-		host, port, hasPort = s[:i], s[i+1:], true
+	} else {
+		host, port, hasPort = strings.Cut(s, ":")
 	}
-	if host == "" && !strings.HasPrefix(s, "[") {
-		return "", fmt.Errorf("server name has no host")
-	}
-	for i := range len(host) {
-		if c := host[i]; !isAlnum(c) && c != '-' && c != '.' {
-			return "", fmt.Errorf("server name has the character %q, which host names do not have", c)
-		}
+	if err := checkHost(host); err != nil {
+		return "", err
 	}
 	if hasPort && !validPort(port) {
 		return "", fmt.Errorf("server name has no valid port after its colon")
 	}
 	return ServerName(s), nil
+}
+
+func checkHost(host string) error {
+	if host == "" || len(host) > maxHost {
+		return fmt.Errorf("server name must have a host of 1 to %d bytes", maxHost)
+	}
+	if host[0] == '[' {
+		ip, err := netip.ParseAddr(host[1 : len(host)-1])
+		if err != nil || !ip.Is6() || ip.Zone() != "" {
+			return fmt.Errorf("server name has no IPv6 address in its brackets")
+		}
+		return nil
+	}
+	for i := range len(host) {
+		if c := host[i]; !isAlnum(c) && c != '-' && c != '.' {
+			return fmt.Errorf("server name has the character %q, which host names do not have", c)
+		}
+	}
+	return checkIPv4(host)
+}
+
+// checkIPv4 refuses what has the form of an IPv4 literal and is none.
+func checkIPv4(host string) error {
+	groups := strings.Split(host, ".")
+	if len(groups) != 4 {
+		return nil
+	}
+	inRange := true
+	for _, g := range groups {
+		if len(g) < 1 || len(g) > 3 || strings.Trim(g, "0123456789") != "" {
+			return nil // a name
+		}
+		n, _ := strconv.Atoi(g)
+		inRange = inRange && n < 256
+	}
+	if !inRange {
+		return fmt.Errorf("server name is an IPv4 address with a number above 255")
+	}
+	return nil
 }
 
 func validPort(s string) bool {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/cases"
 )
@@ -21,7 +22,8 @@ type Threepid struct {
 }
 
 // ParseThreepid checks and canonicalises an identifier: e-mail addresses are
-// case-folded, phone numbers have digits only (Appendices, 3PID Types).
+// case-folded, phone numbers have digits only (Appendices, 3PID Types). What it
+// returns is its own canonical form.
 func ParseThreepid(medium, address string) (Threepid, error) {
 	switch medium {
 	case MediumEmail:
@@ -42,10 +44,17 @@ func parseEmail(s string) (string, error) {
 	if err != nil || a.Name != "" || a.Address != s || len(s) > maxEmail {
 		return "", fmt.Errorf("this is not an e-mail address")
 	}
-	if strings.ContainsAny(s, "\r\n\x00<>\" ") {
+	refused := func(c rune) bool {
+		return !unicode.IsGraphic(c) || unicode.IsSpace(c) || strings.ContainsRune(`<>"`, c)
+	}
+	if strings.ContainsFunc(s, refused) {
 		return "", fmt.Errorf("this e-mail address has characters that mail servers refuse")
 	}
-	return cases.Fold().String(s), nil
+	folded := cases.Fold().String(s)
+	if len(folded) > maxEmail { // some letters fold to several
+		return "", fmt.Errorf("this e-mail address is too long")
+	}
+	return folded, nil
 }
 
 func parseMSISDN(s string) (string, error) {

@@ -16,14 +16,18 @@ type XMatrix struct {
 }
 
 // String is the header's value. Values are quoted: key ids have colons, which
-// tokens may not have.
+// tokens may not have. Older servers cannot read escapes; valid names, key ids
+// and signatures need none.
 func (x XMatrix) String() string {
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace
 	return fmt.Sprintf(`X-Matrix origin="%s",destination="%s",key="%s",sig="%s"`,
-		x.Origin, x.Destination, x.Key, x.Signature)
+		quote(string(x.Origin)), quote(x.Destination), quote(x.Key), quote(x.Signature))
 }
 
 // ParseXMatrix reads a header's value. Values may be quoted or not, parameter
-// names and the scheme have any case, unknown parameters are passed over.
+// names and the scheme have any case, unknown parameters are passed over. The
+// signature is called sig, as in the specification's examples and by every
+// server; its list of parameters says signature.
 func ParseXMatrix(header string) (XMatrix, error) {
 	scheme, rest, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "X-Matrix") {
@@ -55,8 +59,9 @@ func ParseXMatrix(header string) (XMatrix, error) {
 	return x, nil
 }
 
-// authParam reads one name=value (RFC 9110 §11.2), value a token or a quoted
-// string.
+// authParam reads one name=value (RFC 9110 §11.2), and what is between it and
+// the next. Values that are not quoted may have more than the characters of
+// tokens: older servers send colons, slashes and brackets.
 func authParam(s string) (name, value, rest string, err error) {
 	name, s, ok := strings.Cut(s, "=")
 	name = strings.ToLower(strings.TrimRight(name, " \t"))
@@ -64,26 +69,36 @@ func authParam(s string) (name, value, rest string, err error) {
 		return "", "", "", errors.New("the X-Matrix header is not a list of name=value")
 	}
 	s = strings.TrimLeft(s, " \t")
-	if !strings.HasPrefix(s, `"`) {
-		end := strings.IndexAny(s, ", \t")
+	if strings.HasPrefix(s, `"`) {
+		if value, rest, ok = quotedString(s[1:]); !ok {
+			return "", "", "", errors.New("the X-Matrix header has an unclosed quote")
+		}
+	} else {
+		end := strings.IndexAny(s, ", \t\"")
 		if end < 0 {
 			end = len(s)
 		}
-		return name, s[:end], s[end:], nil
+		value, rest = s[:end], s[end:]
 	}
+	rest = strings.TrimLeft(rest, " \t")
+	if rest != "" && rest[0] != ',' {
+		return "", "", "", fmt.Errorf("the X-Matrix header has no comma after its parameter %q", name)
+	}
+	return name, value, rest, nil
+}
+
+// quotedString reads to the closing quote, with a backslash and a character
+// replaced by the character (RFC 9110 §5.6.4). s begins after the opening quote.
+func quotedString(s string) (value, rest string, ok bool) {
 	var b strings.Builder
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '"':
-			return name, b.String(), s[i+1:], nil
-		case '\\':
-			if i++; i == len(s) {
-				break
-			}
-			b.WriteByte(s[i])
-		default:
-			b.WriteByte(s[i])
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			return b.String(), s[i+1:], true
+		case s[i] == '\\' && i+1 < len(s):
+			i++
 		}
+		b.WriteByte(s[i])
 	}
-	return "", "", "", errors.New("the X-Matrix header has an unclosed quote")
+	return "", "", false
 }
