@@ -13,22 +13,34 @@ import (
 // request is what a server signs of a request (Server-Server API, Request
 // Authentication).
 type request struct {
-	Method      string                       `json:"method"`
-	URI         string                       `json:"uri"`
-	Origin      matrix.ServerName            `json:"origin"`
-	Destination string                       `json:"destination"`
-	Content     jsontext.Value               `json:"content,omitzero"`
-	Signatures  map[string]map[string]string `json:"signatures,omitzero"`
+	Method        string                       `json:"method"`
+	URI           string                       `json:"uri"`
+	Origin        matrix.ServerName            `json:"origin"`
+	Destination   string                       `json:"destination,omitzero"`
+	DestinationIs string                       `json:"destination_is,omitzero"` // see SignIdentityRequest
+	Content       jsontext.Value               `json:"content,omitzero"`
+	Signatures    map[string]map[string]string `json:"signatures,omitzero"`
 }
 
 // SignRequest returns the value of the Authorization header with which origin
 // sends a request to destination. uri is the path with its query, content the
 // JSON body, empty for none.
 func SignRequest(method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey) (string, error) {
-	if len(content) == 0 {
-		content = nil
+	return request{Method: method, URI: uri, Origin: origin, Destination: destination, Content: content}.sign(key)
+}
+
+// SignIdentityRequest is [SignRequest] in the form that Synapse and Sydent had
+// among themselves before it was specified, and that Sydent still takes alone:
+// what is signed has its destination under destination_is.
+func SignIdentityRequest(method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey) (string, error) {
+	return request{Method: method, URI: uri, Origin: origin, DestinationIs: destination, Content: content}.sign(key)
+}
+
+func (r request) sign(key SigningKey) (string, error) {
+	if len(r.Content) == 0 {
+		r.Content = nil
 	}
-	raw, err := json.Marshal(request{Method: method, URI: uri, Origin: origin, Destination: destination, Content: content})
+	raw, err := json.Marshal(r)
 	if err != nil {
 		return "", err
 	}
@@ -37,7 +49,7 @@ func SignRequest(method, uri string, origin matrix.ServerName, destination strin
 		return "", err
 	}
 	return matrix.XMatrix{
-		Origin: origin, Destination: destination, Key: key.ID, Signature: key.Sign(message),
+		Origin: r.Origin, Destination: r.Destination + r.DestinationIs, Key: key.ID, Signature: key.Sign(message),
 	}.String(), nil
 }
 

@@ -37,6 +37,8 @@ func (a *API) Routes() []wire.Route {
 	}
 	return []wire.Route{
 		get("/_matrix/key/v2/server", a.keys),
+		// Sydent asks with a slash at the end; before v1.6 a key's id could follow.
+		get("/_matrix/key/v2/server/{keyId...}", a.keys),
 		get("/_matrix/federation/v1/version", a.version),
 		get("/_matrix/federation/v1/openid/userinfo", a.userinfo),
 	}

@@ -78,7 +78,6 @@ func (c *Client) Bind(ctx context.Context, server matrix.ServerName, accessToken
 // Service API, POST /3pid/unbind). The request is signed by this server, so no
 // token of the user is needed. [ErrRefused] tells a refusal from a failure.
 func (c *Client) Unbind(ctx context.Context, server matrix.ServerName, mxid matrix.UserID, pid matrix.Threepid) error {
-	const path = "/_matrix/identity/v2/3pid/unbind"
 	body, err := json.Marshal(struct {
 		MXID     matrix.UserID `json:"mxid"`
 		Threepid threepid      `json:"threepid"`
@@ -86,7 +85,22 @@ func (c *Client) Unbind(ctx context.Context, server matrix.ServerName, mxid matr
 	if err != nil {
 		return err
 	}
-	auth, err := event.SignRequest(http.MethodPost, path, c.origin, string(server), body, c.key)
+	err = c.signed(ctx, event.SignRequest, server, body)
+	var status *StatusError
+	if errors.As(err, &status) && status.Code == matrix.CodeForbidden {
+		// Sydent does not take the specification's signature, but that of before.
+		err = c.signed(ctx, event.SignIdentityRequest, server, body)
+	}
+	return err
+}
+
+// signer is a way to sign a request: one of [event]'s.
+type signer func(method, uri string, origin matrix.ServerName, destination string, content []byte, key event.SigningKey) (string, error)
+
+// signed sends the request of [Client.Unbind].
+func (c *Client) signed(ctx context.Context, sign signer, server matrix.ServerName, body []byte) error {
+	const path = "/_matrix/identity/v2/3pid/unbind"
+	auth, err := sign(http.MethodPost, path, c.origin, string(server), body, c.key)
 	if err != nil {
 		return err
 	}
