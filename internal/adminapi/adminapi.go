@@ -13,6 +13,7 @@ package adminapi
 import (
 	_ "embed"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -145,6 +146,15 @@ func flagOf(r *wire.Request, name string) (*bool, error) {
 		return ptr(false), nil
 	}
 	return nil, matrix.Errorf(matrix.CodeInvalidParam, "The parameter %s is true or false.", name)
+}
+
+// oneOf is a parameter that has one of a few values, or "" where it is not given.
+func oneOf[T ~string](r *wire.Request, name string, values ...T) (T, error) {
+	value := T(r.Query(name))
+	if value == "" || slices.Contains(values, value) {
+		return value, nil
+	}
+	return "", matrix.Errorf(matrix.CodeInvalidParam, "The parameter %s is one of %v.", name, values)
 }
 
 func ptr[T any](v T) *T { return &v }

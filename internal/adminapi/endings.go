@@ -14,9 +14,12 @@ func (a *API) deactivations(r *wire.Request, _ deactivation.Actor) (any, error) 
 	if err != nil {
 		return nil, err
 	}
+	state, err := oneOf(r, "state", storage.InGrace, storage.Running, storage.Done, storage.Undone)
+	if err != nil {
+		return nil, err
+	}
 	list, err := a.Deactivations.List(r.Context(), deactivation.Filter{
-		User: matrix.UserID(r.Query("user_id")), State: storage.DeactivationState(r.Query("state")),
-		After: r.Query("from"), Limit: limit,
+		User: matrix.UserID(r.Query("user_id")), State: state, After: r.Query("from"), Limit: limit,
 	})
 	if err != nil {
 		return nil, err

@@ -32,10 +32,11 @@ func userOf(a storage.Account) userBody {
 }
 
 func (a *API) users(r *wire.Request, _ deactivation.Actor) (any, error) {
-	f := storage.UserFilter{
-		Search: r.Query("search"), Kind: storage.AccountKind(r.Query("kind")), After: matrix.UserID(r.Query("from")),
-	}
+	f := storage.UserFilter{Search: r.Query("search"), After: matrix.UserID(r.Query("from"))}
 	var err error
+	if f.Kind, err = oneOf(r, "kind", storage.KindUser, storage.KindGuest, storage.KindAppservice); err != nil {
+		return nil, err
+	}
 	if f.Limit, err = limitOf(r); err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (a *API) user(r *wire.Request, _ deactivation.Actor) (any, error) {
 
 // createUser creates an account. Without a password it makes one up, which is
 // shown this once.
-func (a *API) createUser(r *wire.Request, _ deactivation.Actor) (any, error) {
+func (a *API) createUser(r *wire.Request, by deactivation.Actor) (any, error) {
 	var q struct {
 		Localpart string `json:"localpart"`
 		Password  string `json:"password"`
@@ -103,6 +104,9 @@ func (a *API) createUser(r *wire.Request, _ deactivation.Actor) (any, error) {
 	}
 	session, err := a.Accounts.Register(r.Context(), account.Registration{
 		Localpart: q.Localpart, PasswordHash: hash, Kind: storage.KindUser, Admin: q.Admin,
+		InTx: func(tx *storage.Tx, user matrix.UserID) error {
+			return a.Accounts.Audit(tx, string(by), "account.create", user)
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -66,7 +66,11 @@ const (
 func Admin(user matrix.UserID) Actor { return Actor("admin:" + string(user)) }
 
 // Appservice is an application service, which may end its own users.
-func Appservice(id string) Actor { return Actor("appservice:" + id) }
+func Appservice(id string) Actor { return Actor(appservicePrefix + id) }
+
+const appservicePrefix = "appservice:"
+
+func (a Actor) appservice() bool { return strings.HasPrefix(string(a), appservicePrefix) }
 
 // Request says whose account to end, and how.
 type Request struct {
@@ -177,6 +181,10 @@ func allowed(a storage.Account, by Actor) error {
 	switch {
 	case a.DeactivatedAt != 0:
 		return errEnded
+	case by.appservice() && by != Appservice(a.AppserviceID):
+		// It may act as users of its namespaces whom it did not register, people of
+		// a shared one say; to end them it would have to be them.
+		return matrix.Errorf(matrix.CodeForbidden, "An application service ends only accounts that it has registered itself.")
 	case by != Self:
 		return nil
 	case a.Kind == storage.KindGuest:
@@ -205,7 +213,7 @@ func (s *Service) dropCredentials(tx *storage.Tx, d storage.Deactivation, a stor
 		}
 	}
 	if a.PasswordHash != "" && d.State != storage.InGrace {
-		return tx.AddCount(d.ID, "password", 1)
+		return tx.AddCount(d.ID, passwordCategory, 1)
 	}
 	return nil
 }

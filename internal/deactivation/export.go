@@ -31,6 +31,7 @@ var exportFiles = []exportFile{
 	{"account_data.json", exportAccountData},
 	{"filters.json", exportFilters},
 	{"terms.json", func(tx *storage.Tx, a storage.Account) (any, error) { return tx.TermsOf(a.UserID) }},
+	{"deactivations.json", exportDeactivations},
 	{"audit.json", exportAudit},
 }
 
@@ -42,14 +43,12 @@ func (s *Service) Export(ctx context.Context, user matrix.UserID, w io.Writer) e
 	if err != nil {
 		return err
 	}
-	archive := zip.NewWriter(w)
-	err = s.db.View(ctx, func(tx *storage.Tx) error {
-		for _, f := range exportFiles {
-			content, err := f.make(tx, a)
-			if err != nil {
-				return err
-			}
-			if err := writeJSON(archive, f.name, content); err != nil {
+	// Nothing is written inside the transaction: whoever reads slowly would keep
+	// it open.
+	contents := make([]any, len(exportFiles))
+	err = s.db.View(ctx, func(tx *storage.Tx) (err error) {
+		for i, f := range exportFiles {
+			if contents[i], err = f.make(tx, a); err != nil {
 				return err
 			}
 		}
@@ -57,6 +56,12 @@ func (s *Service) Export(ctx context.Context, user matrix.UserID, w io.Writer) e
 	})
 	if err != nil {
 		return err
+	}
+	archive := zip.NewWriter(w)
+	for i, f := range exportFiles {
+		if err := writeJSON(archive, f.name, contents[i]); err != nil {
+			return err
+		}
 	}
 	if err := writeJSON(archive, "inventory.json", Inventory); err != nil {
 		return err
@@ -76,7 +81,7 @@ func exportAccount(_ *storage.Tx, a storage.Account) (any, error) {
 	return object{
 		"user_id": a.UserID, "kind": a.Kind, "appservice_id": a.AppserviceID, "admin": a.Admin,
 		"created_ts": a.CreatedAt, "locked_ts": a.LockedAt, "suspended_ts": a.SuspendedAt,
-		"deactivated_ts": a.DeactivatedAt,
+		"deactivated_ts": a.DeactivatedAt, "erased_pos": a.ErasedPos,
 	}, nil
 }
 
@@ -156,6 +161,26 @@ func exportAccountData(tx *storage.Tx, a storage.Account) (any, error) {
 		}
 	}
 	return object{"events": global, "rooms": rooms}, err
+}
+
+// maxEndings bounds the endings of an export: an account that was reactivated
+// has more than one.
+const maxEndings = 1000
+
+func exportDeactivations(tx *storage.Tx, a storage.Account) (any, error) {
+	endings, err := tx.Deactivations(a.UserID, "", "", maxEndings)
+	list := make([]object, 0, len(endings))
+	for _, d := range endings {
+		entry := object{
+			"id": d.ID, "erase": d.Erase, "id_server": d.IDServer, "requested_by": d.RequestedBy, "state": d.State,
+			"created_at": d.CreatedAt, "grace_until": d.GraceUntil, "finished_at": d.FinishedAt,
+		}
+		if d.Receipt != nil {
+			entry["receipt"] = jsontext.Value(d.Receipt)
+		}
+		list = append(list, entry)
+	}
+	return object{"deactivations": list}, err
 }
 
 // maxAudit bounds the audit entries of an export.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -78,7 +79,7 @@ func (s *Service) notify(ctx context.Context, run *job.Run) error {
 			Until: d.GraceUntil.Time().UTC().Format(time.RFC1123),
 		})
 		if err != nil {
-			return err
+			return unsent(err)
 		}
 	}
 	return s.db.Update(ctx, func(tx *storage.Tx) error {
@@ -88,6 +89,17 @@ func (s *Service) notify(ctx context.Context, run *job.Run) error {
 		}
 		return s.complete(tx, run, d)
 	})
+}
+
+// unsent is what is kept of a failure to send mail. What the mail server says
+// names the recipient more often than not, and a job's error is shown in the
+// receipt: so only its reply code is kept (RFC 5321 §4.2).
+func unsent(err error) error {
+	var reply interface{ ErrorCode() int }
+	if errors.As(err, &reply) && reply.ErrorCode() != 0 {
+		return fmt.Errorf("the mail server answered %d", reply.ErrorCode())
+	}
+	return errors.New("the mail server could not be reached, or did not take the message")
 }
 
 // finalise makes an ending final when its grace period is over.
@@ -103,11 +115,16 @@ func (s *Service) finalise(ctx context.Context, run *job.Run) error {
 		}
 		if started {
 			if d.KeptPassword != "" {
-				if err := tx.AddCount(d.ID, "password", 1); err != nil {
+				if err := tx.AddCount(d.ID, passwordCategory, 1); err != nil {
 					return err
 				}
 			}
 			if err := s.enqueueSteps(tx, d); err != nil {
+				return err
+			}
+			// A message that could not be sent by now has no purpose any more: its job
+			// runs once again, and is done.
+			if _, err := job.Retry(tx, s.opts.Now(), d.ID); err != nil {
 				return err
 			}
 		}
@@ -180,6 +197,10 @@ func (s *Service) Reactivate(ctx context.Context, user matrix.UserID, passwordHa
 		d := endings[0]
 		if a.ErasedPos != 0 {
 			return matrix.Errorf(matrix.CodeForbidden, "This account was erased. It cannot be restored.")
+		}
+		if d.State == storage.InGrace {
+			return matrix.Errorf(matrix.CodeForbidden, "This account is in its grace period: undo its deactivation instead.").
+				WithStatus(http.StatusConflict)
 		}
 		if err := settled(tx, d); err != nil {
 			return err

@@ -9,10 +9,12 @@ import (
 
 // Preview is what an ending would do.
 type Preview struct {
-	UserID matrix.UserID    `json:"user_id"`
-	Erase  bool             `json:"erase"`
-	Goes   map[string]int64 `json:"goes"`
-	Stays  []Staying        `json:"stays"`
+	UserID matrix.UserID `json:"user_id"`
+	Erase  bool          `json:"erase"`
+	// Goes is what the receipt will have as gone: how much of each category of
+	// which there is any.
+	Goes  map[string]int64 `json:"goes"`
+	Stays []Staying        `json:"stays"`
 	// Unbinds counts the identifiers that would be unbound, by identity server.
 	Unbinds map[matrix.ServerName]int64 `json:"unbinds"`
 }
@@ -30,7 +32,7 @@ func (s *Service) Preview(ctx context.Context, req Request) (Preview, error) {
 	err = s.db.View(ctx, func(tx *storage.Tx) error {
 		p.Goes, p.Unbinds = map[string]int64{}, map[matrix.ServerName]int64{}
 		if a.PasswordHash != "" {
-			p.Goes["password"] = 1
+			p.Goes[passwordCategory] = 1
 		}
 		for _, it := range Inventory {
 			if it.Category == "" || it.Table == "accounts" || it.Goes == AtErasure && !req.Erase {
@@ -40,7 +42,9 @@ func (s *Service) Preview(ctx context.Context, req Request) (Preview, error) {
 			if err != nil {
 				return err
 			}
-			p.Goes[it.Category] = n
+			if n > 0 {
+				p.Goes[it.Category] = n
+			}
 		}
 		targets, err := s.targets(tx, storage.Deactivation{UserID: req.User, IDServer: req.IDServer})
 		for _, t := range targets {

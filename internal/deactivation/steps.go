@@ -16,14 +16,15 @@ import (
 // batches.
 type step struct {
 	name      string
-	tables    []string // in the order in which rows refer to each other
+	tables    []string // in this order
 	onlyErase bool
 }
 
 // steps are what an ending does after its transaction (DESIGN §6), beside
 // unbinding. Each is a job; they do not depend on each other.
 var steps = []step{
-	{name: "devices", tables: []string{"connections", "devices"}},
+	// Devices first: the address log gets a row only while its device is there.
+	{name: "devices", tables: []string{"devices", "connections"}},
 	{name: "data", tables: []string{"account_data", "filters"}},
 	{name: "profile", tables: []string{"profile_fields", "terms_accepted"}, onlyErase: true},
 }

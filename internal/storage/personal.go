@@ -12,20 +12,23 @@ import (
 // condition, on $1, for the rows to be that person's. Names never come from
 // outside: a table that is not here is a mistake in the program.
 var personal = map[string]struct{ key, owned string }{
-	"access_tokens":       {"token_hash", "user_id = $1"},
-	"refresh_tokens":      {"token_hash", "user_id = $1"},
-	"login_tokens":        {"token_hash", "user_id = $1"},
-	"openid_tokens":       {"token_hash", "user_id = $1"},
-	"uia_sessions":        {"session_hash", "(user_id = $1 OR subject = $1)"},
-	"validation_sessions": {"sid", "user_id = $1"},
-	"threepids":           {"medium, address", "user_id = $1"},
-	"threepid_bindings":   {"user_id, medium, address, id_server", "user_id = $1"},
-	"devices":             {"user_id, device_id", "user_id = $1"},
-	"connections":         {"user_id, device_id, ip, user_agent", "user_id = $1"},
-	"account_data":        {"user_id, room_id, type", "user_id = $1"},
-	"filters":             {"user_id, filter_id", "user_id = $1"},
-	"profile_fields":      {"user_id, name", "user_id = $1"},
-	"terms_accepted":      {"user_id, policy, version", "user_id = $1"},
+	"access_tokens":  {"token_hash", "user_id = $1"},
+	"refresh_tokens": {"token_hash", "user_id = $1"},
+	"login_tokens":   {"token_hash", "user_id = $1"},
+	"openid_tokens":  {"token_hash", "user_id = $1"},
+	"uia_sessions":   {"session_hash", "(user_id = $1 OR subject = $1)"},
+	// Also those that somebody began without a token for an address of theirs:
+	// they go before the address does.
+	"validation_sessions": {"sid", `(user_id = $1 OR EXISTS (SELECT 1 FROM threepids t WHERE t.user_id = $1
+		AND t.medium = validation_sessions.medium AND t.address = validation_sessions.address))`},
+	"threepids":         {"medium, address", "user_id = $1"},
+	"threepid_bindings": {"user_id, medium, address, id_server", "user_id = $1"},
+	"devices":           {"user_id, device_id", "user_id = $1"},
+	"connections":       {"user_id, device_id, ip, user_agent", "user_id = $1"},
+	"account_data":      {"user_id, room_id, type", "user_id = $1"},
+	"filters":           {"user_id, filter_id", "user_id = $1"},
+	"profile_fields":    {"user_id, name", "user_id = $1"},
+	"terms_accepted":    {"user_id, policy, version", "user_id = $1"},
 }
 
 // CountPersonal counts the rows of user in one of the tables of people.

@@ -1,0 +1,168 @@
+package deactivation
+
+// The reasons that several lines of the inventory share.
+const (
+	secretHash = "a hash of a secret says nothing that its owner does not know"
+	keptName   = "a user id is never given out again, and the end of the account has to be known to refuse it"
+	keptProof  = "the operator has to be able to show that, when and by whom an account was ended"
+	technical  = "it is about the server's own work"
+)
+
+// Inventory is everything this server stores, by table.
+var Inventory = []Item{
+	{
+		Table:   "accounts",
+		Columns: []string{"user_id", "kind", "appservice_id", "created_at", "deactivated_at", "erased_pos"},
+		Owner:   "user_id", Purpose: "the account exists, or has ended",
+		Goes: Never, Why: keptName, Export: "account.json",
+	},
+	{
+		Table: "accounts", Columns: []string{"is_admin", "locked_at", "suspended_at"},
+		Owner: "user_id", Purpose: "what the account may do",
+		Goes: Never, Why: keptProof, Export: "account.json",
+	},
+	{
+		Table: "accounts", Columns: []string{"password_hash"},
+		Owner: "user_id", Purpose: "login",
+		Goes: AtEnding, Category: passwordCategory, NotExported: secretHash,
+	},
+	{
+		Table:   "devices",
+		Columns: []string{"user_id", "device_id", "display_name", "created_at", "last_seen_at", "last_seen_ip"},
+		Owner:   "user_id", Purpose: "sessions, and encryption between devices",
+		Goes: AtEnding, Category: "devices", Export: "devices.json",
+	},
+	{
+		Table:   "access_tokens",
+		Columns: []string{"token_hash", "user_id", "device_id", "created_at", "expires_at", "retires"},
+		Owner:   "user_id", Purpose: "sessions",
+		Goes: AtEnding, Category: "access tokens", NotExported: secretHash,
+	},
+	{
+		Table: "refresh_tokens",
+		Columns: []string{
+			"token_hash", "user_id", "device_id", "created_at", "expires_at", "access_hash", "successor_hash",
+		},
+		Owner: "user_id", Purpose: "sessions",
+		Goes: AtEnding, Category: "refresh tokens", NotExported: secretHash,
+	},
+	{
+		Table: "login_tokens", Columns: []string{"token_hash", "user_id", "expires_at"},
+		Owner: "user_id", Purpose: "login of a further client",
+		Goes: AtEnding, Why: "or after minutes", Category: "login tokens", NotExported: secretHash,
+	},
+	{
+		Table: "openid_tokens", Columns: []string{"token_hash", "user_id", "expires_at"},
+		Owner: "user_id", Purpose: "proof of identity to third parties",
+		Goes: AtEnding, Why: "or after an hour", Category: "OpenID tokens", NotExported: secretHash,
+	},
+	{
+		Table: "uia_sessions",
+		Columns: []string{
+			"session_hash", "endpoint", "user_id", "device_id", "subject", "completed", "stored", "offer",
+			"registration_token", "created_at", "expires_at",
+		},
+		Owner: "user_id", Purpose: "authentication under way",
+		Goes: AtEnding, Why: "or after an hour", Category: "authentication sessions", NotExported: "it lasts for minutes",
+	},
+	{
+		Table: "validation_sessions",
+		Columns: []string{
+			"sid", "purpose", "user_id", "medium", "address", "client_secret", "send_attempt", "token_hash", "tries",
+			"next_link", "validated_at", "created_at", "expires_at",
+		},
+		Owner: "user_id", Purpose: "validation of an address under way",
+		Goes: AtEnding, Why: "or after a day", Category: "validation sessions",
+		NotExported: "it lasts for a day at most, and then the address is in threepids.json or was not theirs",
+	},
+	{
+		Table: "threepids", Columns: []string{"medium", "address", "user_id", "validated_at", "added_at"},
+		Owner: "user_id", Purpose: "login, new passwords, notices",
+		Goes: AtEnding, Category: "addresses", Export: "threepids.json",
+	},
+	{
+		Table: "threepid_bindings", Columns: []string{"user_id", "medium", "address", "id_server", "bound_at"},
+		Owner: "user_id", Purpose: "to unbind addresses at identity servers",
+		Goes: AtEnding, Why: "and until it is unbound from the job that does it",
+		Category: "bindings", Export: "threepids.json",
+	},
+	{
+		Table: "connections", Columns: []string{"user_id", "device_id", "ip", "user_agent", "last_seen_at"},
+		Owner: "user_id", Purpose: "to find abuse of an account",
+		Goes: AtEnding, Why: "or after the time that the setting address-log has",
+		Category: "addresses in the log", Export: "connections.json",
+	},
+	{
+		Table: "account_data", Columns: []string{"user_id", "room_id", "type", "content", "pos"},
+		Owner: "user_id", Purpose: "settings of clients",
+		Goes: AtEnding, Category: "account data", Export: "account_data.json",
+	},
+	{
+		Table: "filters", Columns: []string{"user_id", "filter_id", "content"},
+		Owner: "user_id", Purpose: "settings of clients",
+		Goes: AtEnding, Category: "filters", Export: "filters.json",
+	},
+	{
+		Table: "profile_fields", Columns: []string{"user_id", "name", "value"},
+		Owner: "user_id", Purpose: "what others see of a person",
+		Goes: AtErasure, Category: "profile", Export: "profile.json",
+	},
+	{
+		Table: "terms_accepted", Columns: []string{"user_id", "policy", "version", "accepted_at"},
+		Owner: "user_id", Purpose: "proof of consent",
+		Goes: AtErasure, Category: "accepted terms", Export: "terms.json",
+	},
+	{
+		Table: "deactivations",
+		Columns: []string{
+			"id", "user_id", "erase", "id_server", "requested_by", "state", "created_at", "grace_until",
+			"finished_at", "receipt",
+		},
+		Owner: "user_id", Purpose: "the ending, and its proof",
+		Goes: Never, Why: keptProof, Export: "deactivations.json",
+	},
+	{
+		Table: "deactivations", Columns: []string{"undo_hash", "kept_password"},
+		Owner: "user_id", Purpose: "to take an ending back",
+		Goes: WithTime, Why: "at the end of the grace period", NotExported: secretHash,
+	},
+	{
+		Table: "audit_log", Columns: []string{"id", "at", "actor", "action", "target", "detail"},
+		Owner: "target", Purpose: "who did what to an account",
+		Goes: Never, Why: keptProof, Export: "audit.json",
+	},
+	{
+		Table: "jobs", Columns: []string{"payload"},
+		Purpose: "an address that is to be unbound or written to",
+		Goes:    WithTime, Why: "when the job is done", NotExported: "before the end the address is in threepids.json",
+	},
+	{
+		Table: "jobs",
+		Columns: []string{
+			"id", "kind", "subject", "unique_key", "state", "attempts", "last_error", "run_at", "lease_owner",
+			"lease_until", "created_at", "done_at",
+		},
+		Purpose: "durable work", Goes: NotAtAll, NotExported: technical,
+	},
+	{
+		Table: "deactivation_counts", Columns: []string{"deactivation_id", "category", "gone"},
+		Purpose: "figures of the receipt",
+		Goes:    Never, Why: keptProof, NotExported: "the receipt in deactivations.json has them",
+	},
+	{
+		Table: "registration_tokens", Columns: []string{"token", "uses_allowed", "completed", "expires_at", "created_at"},
+		Purpose: "registration", Goes: NotAtAll, NotExported: technical,
+	},
+	{
+		Table: "server", Columns: []string{"id", "server_name", "created_at"},
+		Purpose: "the server", Goes: NotAtAll, NotExported: technical,
+	},
+	{
+		Table: "server_keys", Columns: []string{"key_id", "seed", "created_at"},
+		Purpose: "the server", Goes: NotAtAll, NotExported: technical,
+	},
+	{
+		Table: "stream", Columns: []string{"id", "pos"},
+		Purpose: "positions", Goes: NotAtAll, NotExported: technical,
+	},
+}
