@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -117,6 +118,10 @@ type StatusError struct {
 	RetryAfter time.Duration // 0 where the server gave none
 }
 
+// codeGrammar is what error codes look like. What else a server says in their
+// place is not kept: it may repeat the address that the request was about.
+var codeGrammar = regexp.MustCompile(`^[A-Z][A-Z0-9_.]{1,63}$`)
+
 // Error is for the log, and for the operator who looks at an ending.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("the identity server %s answered %d %s", e.Server, e.Status, e.Code)
@@ -155,6 +160,9 @@ func (c *Client) do(ctx context.Context, method string, server matrix.ServerName
 		RetryAfter int64       `json:"retry_after_ms"`
 	}
 	_ = json.Unmarshal(resp.Body, &said) // an error that says nothing is an error all the same
+	if !codeGrammar.MatchString(string(said.Code)) {
+		said.Code = ""
+	}
 	return resp, &StatusError{
 		Server: server, Status: resp.Status, Code: said.Code, Message: said.Message,
 		RetryAfter: time.Duration(said.RetryAfter) * time.Millisecond,
