@@ -63,7 +63,11 @@ func (s *Service) RequestToken(ctx context.Context, r TokenRequest) (sid string,
 		v.SendAttempt, v.NextLink, v.Tries, v.ValidatedAt = r.SendAttempt, r.NextLink, 0, 0
 		v.Token, v.ExpiresAt = hashOf(v.SID+token), now.Add(s.opts.ValidationLifetime)
 		if v.UserID != "" {
-			if _, err := s.lockLive(tx, v.UserID); err != nil {
+			_, err := s.lockLive(tx, v.UserID)
+			if r.Purpose == storage.ForPassword && matrix.CodeOf(err) == matrix.CodeUserDeactivated {
+				return errNoOwner // its grace period keeps the address from others, not for it
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -78,6 +82,8 @@ func (s *Service) RequestToken(ctx context.Context, r TokenRequest) (sid string,
 	}
 	return sid, nil
 }
+
+var errNoOwner = matrix.Errorf(matrix.CodeThreePIDNotFound, "No account on this server has this address.")
 
 // checkTokenRequest checks what the client sent, and that the address is free,
 // or taken, as the purpose needs. It fills in whose account a password is for.
@@ -103,7 +109,7 @@ func (s *Service) checkTokenRequest(ctx context.Context, r *TokenRequest) (matri
 	}
 	switch {
 	case r.Purpose == storage.ForPassword && owner == "":
-		return pid, matrix.Errorf(matrix.CodeThreePIDNotFound, "No account on this server has this address.")
+		return pid, errNoOwner
 	case r.Purpose == storage.ForPassword:
 		r.User = owner
 	case owner != "":
