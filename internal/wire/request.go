@@ -1,11 +1,14 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -61,7 +64,7 @@ func (r *Request) Bearer() string {
 // specification needs more than a few levels.
 const maxDepth = 100
 
-// Body reads the body, once, up to the router's limit.
+// Body reads the body, once, up to the router's limit and the server's time-out.
 func (r *Request) Body() ([]byte, error) {
 	if r.read {
 		return r.body, nil
@@ -71,6 +74,9 @@ func (r *Request) Body() ([]byte, error) {
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, matrix.Errorf(matrix.CodeTooLarge, "The request body has more than %d bytes.", tooLarge.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, matrix.Errorf(matrix.CodeUnknown, "The request body did not come in time.").
+			WithStatus(http.StatusRequestTimeout).Because(err)
 	case err != nil:
 		return nil, matrix.Errorf(matrix.CodeNotJSON, "The request body could not be read to its end.").Because(err)
 	}
@@ -78,10 +84,12 @@ func (r *Request) Body() ([]byte, error) {
 	return body, nil
 }
 
-// Decode reads the body into dst, the address of a struct. A body that is no
-// JSON (CS API, M_NOT_JSON: also with duplicate keys or invalid UTF-8) and one
-// that does not fit dst (M_BAD_JSON) are told apart. Keys that dst does not
-// have are allowed.
+// Decode reads the body, a JSON object, into dst, the address of a struct or map.
+// A body that is no JSON (CS API, M_NOT_JSON: also with duplicate keys or invalid
+// UTF-8) and one that does not fit dst (M_BAD_JSON) are told apart. Keys are
+// case-sensitive; those that dst does not have are allowed. A value null is the
+// zero value, as if the key were missing: clients send it for what they have not
+// got. Where that is not the same, dst has a [jsontext.Value].
 func (r *Request) Decode(dst any) error {
 	body, err := r.Body()
 	if err != nil {
@@ -106,27 +114,24 @@ func DecodeJSON(body []byte, dst any) error {
 		return err
 	}
 	err := json.Unmarshal(body, dst)
-	if err == nil {
-		return nil
-	}
-	bad := matrix.Errorf(matrix.CodeBadJSON, "The request body does not have the shape this endpoint expects.")
 	var semantic *json.SemanticError
-	if errors.As(err, &semantic) {
-		where := string(semantic.JSONPointer)
-		if where == "" {
-			bad = matrix.Errorf(matrix.CodeBadJSON, "The request body must be a JSON object.")
-		} else {
-			bad = matrix.Errorf(matrix.CodeBadJSON, "The value at %s in the request body has the wrong type.", where)
-		}
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &semantic):
+		// Not the error itself: it quotes the value, which may be a password.
+		return matrix.Errorf(matrix.CodeBadJSON, "The value at %.200q in the request body has the wrong type.", semantic.JSONPointer).
+			Because(fmt.Errorf("a JSON %v for a Go %v", semantic.JSONKind, semantic.GoType))
 	}
-	return bad.Because(err)
+	return matrix.Errorf(matrix.CodeBadJSON, "The request body does not have the shape this endpoint expects.")
 }
 
-// checkJSON makes sure that body is one JSON value that is not nested too
+// checkJSON makes sure that body is one JSON object that is not nested too
 // deeply.
 func checkJSON(body []byte) error {
 	notJSON := matrix.Errorf(matrix.CodeNotJSON, "The request body is not valid JSON.")
-	dec := jsontext.NewDecoder(newReader(body))
+	dec := jsontext.NewDecoder(bytes.NewReader(body))
+	kind := dec.PeekKind()
 	for {
 		_, err := dec.ReadToken()
 		if err != nil {
@@ -141,6 +146,9 @@ func checkJSON(body []byte) error {
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return notJSON.Because(err)
+	}
+	if kind != '{' {
+		return matrix.Errorf(matrix.CodeBadJSON, "The request body must be a JSON object.")
 	}
 	return nil
 }

@@ -70,11 +70,17 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		// Also the mux's own redirects of unclean paths: CS API, API Standards,
 		// an unknown endpoint is 404 M_UNRECOGNIZED.
-		rt.serve(w, r, "", unknownEndpoint)
+		handle := unknownEndpoint
+		if r.Method == http.MethodOptions {
+			// Browsers ask before every request. Refused here, a client could never
+			// see the 404 by which it finds out what this server does not have.
+			handle = preflight
+		}
+		rt.serve(w, r, "", handle)
 		return
 	}
 	if r.Method == http.MethodOptions {
-		writeOptions(w, p.methods())
+		rt.serve(w, r, p.path, p.preflight)
 		return
 	}
 	handle, ok := p.byMethod[r.Method]
@@ -122,13 +128,14 @@ func unknownEndpoint(*Request) (any, error) {
 	return nil, matrix.Errorf(matrix.CodeUnrecognized, "This server has no such endpoint.")
 }
 
-// writeOptions answers a preflight request; the CORS headers are those of
-// every answer (CS API, Web Browser Clients).
-func writeOptions(w http.ResponseWriter, methods []string) {
-	setCORS(w.Header())
-	w.Header().Set("Allow", strings.Join(methods, ", "))
-	w.WriteHeader(http.StatusOK)
+// preflight answers OPTIONS; the CORS headers are those of every answer (CS API,
+// Web Browser Clients).
+func (p *pathRoutes) preflight(r *Request) (any, error) {
+	r.setHeader("Allow", strings.Join(p.methods(), ", "))
+	return preflight(r)
 }
+
+func preflight(*Request) (any, error) { return struct{}{}, nil }
 
 func setCORS(h http.Header) {
 	h.Set("Access-Control-Allow-Origin", "*")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"lethe/internal/matrix"
 )
@@ -143,7 +144,7 @@ func writeJSON(w http.ResponseWriter, r *Request, status int, v any) int {
 		v = struct{}{}
 	}
 	var buf bytes.Buffer
-	if err := json.MarshalWrite(&buf, v, json.Deterministic(true)); err != nil {
+	if err := json.MarshalWrite(&buf, v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		return writeError(w, r, fmt.Errorf("encode answer: %w", err))
 	}
 	writeBody(w, status, "application/json", buf.Bytes())
@@ -158,8 +159,6 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have gone; there is nobody left to tell
 }
-
-func newReader(b []byte) io.Reader { return bytes.NewBuffer(b) }
 
 // remote is the client's address: the peer's, or what a trusted proxy says.
 func (rt *Router) remote(r *http.Request) netip.Addr {
@@ -214,13 +213,7 @@ func writeError(w http.ResponseWriter, r *Request, err error) int {
 		e = matrix.Errorf(matrix.CodeUnknown, "The server could not do this. Its log tells why under request %s.", r.ID).
 			WithStatus(http.StatusInternalServerError)
 	}
-	status := e.Status
-	if status == 0 {
-		status = errStatus[e.Code]
-	}
-	if status == 0 {
-		status = http.StatusBadRequest
-	}
+	status := StatusOf(e)
 	body := errorBody{Code: e.Code, Message: e.Message, SoftLogout: e.SoftLogout}
 	if e.Code == matrix.CodeLimitExceeded {
 		// Whole seconds, rounded up, in the header; milliseconds in the body, for
@@ -230,7 +223,9 @@ func writeError(w http.ResponseWriter, r *Request, err error) int {
 	}
 	r.Log.Debug("request refused", "error", err)
 	var buf bytes.Buffer
-	_ = json.MarshalWrite(&buf, body) // strings and numbers only: it cannot fail
+	// Strings and numbers only: it cannot fail, even if a message quotes bytes that
+	// are no text.
+	_ = json.MarshalWrite(&buf, body, jsontext.AllowInvalidUTF8(true))
 	writeBody(w, status, "application/json", buf.Bytes())
 	return status
 }
