@@ -112,14 +112,18 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Requester, er
 	return s.unexpired(v)
 }
 
-// Known tells, without a query, whether token is one of a session that was used
-// not long ago.
-func (s *Service) Known(token string) bool {
+// Remember tells, without a query, whether token is one of a session that was
+// used not long ago. It is not known of a token that might be one.
+func (s *Service) Remember(token string) (alive, known bool) {
 	hash, ok := parseToken(accessToken, token)
-	if ok {
-		_, ok = s.tokens.get(hash)
+	if !ok {
+		return false, true
 	}
-	return ok
+	if _, ok := s.tokens.get(hash); ok {
+		return true, true
+	}
+	_, ok = s.tokens.misses.GetIfPresent(hash)
+	return false, ok
 }
 
 func (s *Service) unexpired(v cached) (Requester, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"lethe/internal/matrix"
@@ -16,6 +17,8 @@ type NewSession struct {
 	DeviceID     string // "": the server makes one up
 	DeviceName   string // for a device that is new
 	RefreshToken bool   // the client can refresh access tokens
+	// Lifetime is that of a session without refresh token; 0: it does not expire.
+	Lifetime time.Duration
 }
 
 // Session is what a client gets when a session begins, or is refreshed.
@@ -41,7 +44,7 @@ const maxDeviceID = 255
 // tell whether the account exists.
 func (s *Service) Resolve(ctx context.Context, id Identifier) (matrix.UserID, error) {
 	if id.User != "" {
-		return s.userOf(id.User), nil
+		return s.asRegistered(ctx, s.userOf(id.User))
 	}
 	pid, err := matrix.ParseThreepid(id.Medium, id.Address)
 	if err != nil {
@@ -71,11 +74,44 @@ func (s *Service) userOf(name string) matrix.UserID {
 	return user
 }
 
+// asRegistered is user as [Localpart] mapped the name that somebody chose, unless
+// there is an account of exactly that name: those of old have upper-case letters.
+func (s *Service) asRegistered(ctx context.Context, user matrix.UserID) (matrix.UserID, error) {
+	mapped := matrix.NewUserID(Localpart(user.Localpart()), user.Server())
+	if user == "" || mapped == user {
+		return user, nil
+	}
+	_, err := s.Account(ctx, user)
+	if matrix.CodeOf(err) == matrix.CodeNotFound {
+		return mapped, nil
+	}
+	return user, err
+}
+
 // CheckPassword tells whether password is user's. A wrong one, a user who is
 // not there ("" too) and an account without a password take equally long and
 // are 403 M_FORBIDDEN; an account that has ended is M_USER_DEACTIVATED whatever
-// the password, since none is kept.
+// the password, since none is kept. After too many wrong ones, for this user by
+// whatever way they came, it is M_LIMIT_EXCEEDED.
 func (s *Service) CheckPassword(ctx context.Context, user matrix.UserID, password string) error {
+	return s.limitWrong(string(user), func() error { return s.checkPassword(ctx, user, password) })
+}
+
+// limitWrong counts the wrong guesses that check finds against key.
+func (s *Service) limitWrong(key string, check func() error) error {
+	if wait, yes := s.opts.WrongPasswords.Exhausted(key); yes {
+		e := matrix.Errorf(matrix.CodeLimitExceeded, "That was wrong too often. Wait a moment.")
+		e.RetryAfter = wait
+		return e
+	}
+	err := check()
+	if errors.Is(err, errWrongPassword) || errors.Is(err, errBadRegToken) {
+		s.opts.WrongPasswords.Allow(key)
+	}
+	return err
+}
+
+func (s *Service) checkPassword(ctx context.Context, user matrix.UserID, password string) error {
 	a, err := s.Account(ctx, user)
 	if err != nil && matrix.CodeOf(err) != matrix.CodeNotFound {
 		return err
@@ -94,7 +130,9 @@ func (s *Service) CheckPassword(ctx context.Context, user matrix.UserID, passwor
 		return errWrongPassword
 	}
 	if stale {
-		return s.rehash(ctx, a, password)
+		if err := s.rehash(ctx, a, password); err != nil {
+			s.log.Warn("password hash not renewed; the next login tries again", "error", err)
+		}
 	}
 	return nil
 }
@@ -121,22 +159,27 @@ func (s *Service) LoginPassword(ctx context.Context, id Identifier, password str
 	if err != nil {
 		return Session{}, err
 	}
-	if err := s.CheckPassword(ctx, user, password); err != nil {
+	key := string(user)
+	if user == "" {
+		key = id.Medium + " " + id.Address // limited as those that somebody has
+	}
+	err = s.limitWrong(key, func() error { return s.checkPassword(ctx, user, password) })
+	if err != nil {
 		return Session{}, err
 	}
 	return s.Login(ctx, user, n)
 }
 
 // Login begins a session for user, who has been authenticated by the caller. An
-// ended account is refused; a locked one is not: what it can do with its
-// session is another matter (CS API, Account locking).
+// ended account is refused, and a locked one: it cannot have a new access token
+// (CS API, Soft logout).
 func (s *Service) Login(ctx context.Context, user matrix.UserID, n NewSession) (Session, error) {
-	if err := checkDeviceID(n.DeviceID); err != nil {
+	if err := n.check(); err != nil {
 		return Session{}, err
 	}
 	var session Session
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
-		if _, err := s.lockLive(tx, user); err != nil {
+		if _, err := s.lockUnlocked(tx, user); err != nil {
 			return err
 		}
 		var err error
@@ -150,9 +193,17 @@ func (s *Service) Login(ctx context.Context, user matrix.UserID, n NewSession) (
 	return session, nil
 }
 
+// check refuses a device that cannot be stored.
+func (n NewSession) check() error {
+	if err := checkDeviceID(n.DeviceID); err != nil {
+		return err
+	}
+	return checkDeviceName(n.DeviceName)
+}
+
 func checkDeviceID(id string) error {
-	if len(id) > maxDeviceID {
-		return matrix.Errorf(matrix.CodeInvalidParam, "The device_id has more than %d bytes.", maxDeviceID)
+	if len(id) > maxDeviceID || strings.ContainsRune(id, 0) {
+		return matrix.Errorf(matrix.CodeInvalidParam, "The device_id has more than %d bytes, or NUL in it.", maxDeviceID)
 	}
 	return nil
 }
@@ -171,21 +222,23 @@ func (s *Service) begin(tx *storage.Tx, user matrix.UserID, n NewSession) (Sessi
 	if err := tx.DropDeviceTokens(user, n.DeviceID); err != nil {
 		return Session{}, err
 	}
-	return s.issue(tx, user, n.DeviceID, n.RefreshToken, nil)
+	if n.RefreshToken {
+		n.Lifetime = s.opts.AccessTokenLifetime
+	}
+	return s.issue(tx, user, n, nil)
 }
 
 // issue makes the tokens of a session. retires is the refresh token that they
 // replace, nil for none.
-func (s *Service) issue(tx *storage.Tx, user matrix.UserID, device string, refreshable bool, retires []byte) (Session, error) {
-	now := s.now()
+func (s *Service) issue(tx *storage.Tx, user matrix.UserID, n NewSession, retires []byte) (Session, error) {
+	now, device := s.now(), n.DeviceID
 	access, accessHash := newToken(accessToken)
-	session := Session{UserID: user, DeviceID: device, AccessToken: access}
+	session := Session{UserID: user, DeviceID: device, AccessToken: access, ExpiresIn: n.Lifetime}
 	row := storage.AccessToken{Hash: accessHash, UserID: user, DeviceID: device, CreatedAt: now, Retires: retires}
-	if refreshable {
-		session.ExpiresIn = s.opts.AccessTokenLifetime
-		row.ExpiresAt = now.Add(session.ExpiresIn)
+	if n.Lifetime != 0 {
+		row.ExpiresAt = now.Add(n.Lifetime)
 	}
-	if err := tx.CreateAccessToken(row); err != nil || !refreshable {
+	if err := tx.CreateAccessToken(row); err != nil || !n.RefreshToken {
 		return session, err
 	}
 	refresh, refreshHash := newToken(refreshToken)
@@ -228,7 +281,7 @@ func (s *Service) LoginToken(ctx context.Context, token string, n NewSession) (S
 	if !ok {
 		return Session{}, unknown
 	}
-	if err := checkDeviceID(n.DeviceID); err != nil {
+	if err := n.check(); err != nil {
 		return Session{}, err
 	}
 	var session Session
@@ -240,7 +293,7 @@ func (s *Service) LoginToken(ctx context.Context, token string, n NewSession) (S
 		if err != nil {
 			return err
 		}
-		if _, err := s.lockLive(tx, user); err != nil {
+		if _, err := s.lockUnlocked(tx, user); err != nil {
 			return err
 		}
 		session, err = s.begin(tx, user, n)

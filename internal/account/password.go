@@ -150,9 +150,9 @@ func parsePHC(s string) (p Argon2, salt, key []byte, err error) {
 	return p, salt, key, nil
 }
 
-// checkNewPassword refuses a password that is too short or too long (CS API,
+// CheckNewPassword refuses a password that is too short or too long (CS API,
 // M_WEAK_PASSWORD).
-func (s *Service) checkNewPassword(password string) error {
+func (s *Service) CheckNewPassword(password string) error {
 	if n := len([]rune(password)); n < s.opts.PasswordMinLength {
 		return matrix.Errorf(matrix.CodeWeakPassword, "The password needs at least %d characters.", s.opts.PasswordMinLength)
 	}

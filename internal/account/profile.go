@@ -57,6 +57,9 @@ func (s *Service) SetProfileField(ctx context.Context, user matrix.UserID, name 
 	if err := checkField(name, value); err != nil {
 		return err
 	}
+	if err := value.Compact(); err != nil {
+		return err
+	}
 	return s.db.Update(ctx, func(tx *storage.Tx) error {
 		if _, err := s.lockLive(tx, user); err != nil {
 			return err
@@ -65,10 +68,11 @@ func (s *Service) SetProfileField(ctx context.Context, user matrix.UserID, name 
 		if err != nil {
 			return err
 		}
-		size := len(name) + len(value)
+		// Of the profile as JSON: {"name":value,…}.
+		size := len(`{}`) + len(`"":`) + len(name) + len(value)
 		for _, f := range fields {
 			if f.Name != name {
-				size += len(f.Name) + len(f.Value)
+				size += len(`"":,`) + len(f.Name) + len(f.Value)
 			}
 		}
 		if size >= maxProfile {

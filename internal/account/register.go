@@ -33,7 +33,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (Session, error)
 		r.Localpart = generatedLocalpart()
 	}
 	if r.Session != nil {
-		if err := checkDeviceID(r.Session.DeviceID); err != nil {
+		if err := r.Session.check(); err != nil {
 			return Session{}, err
 		}
 	}

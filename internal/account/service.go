@@ -9,6 +9,7 @@ import (
 	"lethe/internal/identity"
 	"lethe/internal/mail"
 	"lethe/internal/matrix"
+	"lethe/internal/ratelimit"
 	"lethe/internal/storage"
 )
 
@@ -30,6 +31,9 @@ type Options struct {
 	PasswordMaxLength int // bytes
 	Argon2            Argon2
 	HashConcurrency   int
+	// WrongPasswords limits wrong passwords for each account they are for, and
+	// wrong registration tokens for each session; nil for no limit.
+	WrongPasswords *ratelimit.Limiter
 
 	// HideDeactivated answers a login to an ended account as one to an unknown
 	// account, for operators who would rather not tell.
@@ -120,6 +124,21 @@ func (s *Service) lockLive(tx *storage.Tx, user matrix.UserID) (storage.Account,
 	}
 	if err == nil && a.DeactivatedAt != 0 {
 		return a, errDeactivated
+	}
+	return a, err
+}
+
+// ErrLocked is what an account that an administrator has locked is told (CS API,
+// Account locking).
+var ErrLocked = &matrix.Error{
+	Code: matrix.CodeUserLocked, Message: "This account has been locked.", SoftLogout: true,
+}
+
+// lockUnlocked is lockLive for what a locked account may not have.
+func (s *Service) lockUnlocked(tx *storage.Tx, user matrix.UserID) (storage.Account, error) {
+	a, err := s.lockLive(tx, user)
+	if err == nil && a.LockedAt != 0 {
+		err = ErrLocked
 	}
 	return a, err
 }

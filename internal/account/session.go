@@ -3,46 +3,47 @@ package account
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"lethe/internal/matrix"
 	"lethe/internal/storage"
 )
 
 // Refresh replaces a refresh token and its access token (CS API, POST
-// /refresh). The old pair works until the new one is used, so that a client that
-// did not get the answer can ask again; the pair of that earlier answer ends.
+// /refresh). The old pair works until one of the new is used, so that a client
+// that did not get the answer can ask again; the pair of that earlier answer
+// ends. A token that has expired is a soft logout: its device is still there.
 func (s *Service) Refresh(ctx context.Context, token string) (Session, error) {
-	// Not a soft logout: the session has no other way back.
-	unknown := matrix.Errorf(matrix.CodeUnknownToken, "This refresh token is not known, was used, or has expired.")
+	unknown := matrix.Errorf(matrix.CodeUnknownToken, "This refresh token is not known, or was used.")
 	hash, ok := parseToken(refreshToken, token)
 	if !ok {
 		return Session{}, unknown
 	}
 	var session Session
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
-		old, err := tx.RefreshToken(hash)
+		old, err := s.lockRefresh(tx, hash)
 		if err != nil {
 			return err
 		}
-		if _, err := s.lockLive(tx, old.UserID); err != nil {
-			return storage.ErrNotFound // it ended between the two reads
+		// Its own use ends what it replaced, and what an earlier answer brought that
+		// nobody used.
+		used, err := tx.Session(storage.Hash(old.AccessHash))
+		if err == nil && used.Retires != nil {
+			err = tx.RetireToken(storage.Hash(old.AccessHash), used.Retires)
 		}
-		// With the account locked: what another refresh did is seen here.
-		if old, err = tx.RefreshToken(hash); err != nil {
+		if ignore(err, storage.ErrNotFound) != nil {
 			return err
-		}
-		if old.ExpiresAt != 0 && old.ExpiresAt <= s.now() {
-			return storage.ErrNotFound
 		}
 		if old.SuccessorHash != nil {
 			if err := tx.DropRefreshToken(old.SuccessorHash); err != nil {
 				return err
 			}
 		}
-		session, err = s.issue(tx, old.UserID, old.DeviceID, true, hash[:])
+		n := NewSession{DeviceID: old.DeviceID, RefreshToken: true, Lifetime: s.opts.AccessTokenLifetime}
+		session, err = s.issue(tx, old.UserID, n, hash[:])
 		return err
 	})
-	if errors.Is(err, storage.ErrNotFound) {
+	if errors.Is(err, storage.ErrNotFound) || matrix.CodeOf(err) == matrix.CodeUserDeactivated {
 		return Session{}, unknown
 	}
 	if err != nil {
@@ -50,6 +51,23 @@ func (s *Service) Refresh(ctx context.Context, token string) (Session, error) {
 	}
 	s.Forget(session.UserID)
 	return session, nil
+}
+
+// lockRefresh returns a refresh token that can be used, with its account locked:
+// of two refreshes the second sees what the first did.
+func (s *Service) lockRefresh(tx *storage.Tx, token tokenHash) (storage.RefreshToken, error) {
+	old, err := tx.RefreshToken(token)
+	if err != nil {
+		return old, err
+	}
+	if _, err := s.lockUnlocked(tx, old.UserID); err != nil {
+		return old, err
+	}
+	old, err = tx.RefreshToken(token)
+	if err == nil && old.ExpiresAt != 0 && old.ExpiresAt <= s.now() {
+		err = &matrix.Error{Code: matrix.CodeUnknownToken, Message: "This refresh token has expired.", SoftLogout: true}
+	}
+	return old, err
 }
 
 // Logout ends the session of who and deletes its device (CS API, POST /logout).
@@ -93,7 +111,7 @@ func (s *Service) Device(ctx context.Context, user matrix.UserID, device string)
 // EnsureDevice creates a device without a session, as application services do
 // (Application Service API, Device management), and tells whether it is new.
 func (s *Service) EnsureDevice(ctx context.Context, user matrix.UserID, device, name string) (created bool, err error) {
-	if err := checkDeviceID(device); err != nil {
+	if err := (NewSession{DeviceID: device, DeviceName: name}).check(); err != nil {
 		return false, err
 	}
 	err = s.db.Update(ctx, func(tx *storage.Tx) error {
@@ -112,10 +130,17 @@ func (s *Service) EnsureDevice(ctx context.Context, user matrix.UserID, device, 
 // maxDeviceName bounds display names of devices, in bytes.
 const maxDeviceName = 1024
 
+func checkDeviceName(name string) error {
+	if len(name) > maxDeviceName || strings.ContainsRune(name, 0) {
+		return matrix.Errorf(matrix.CodeInvalidParam, "A device's name may have at most %d bytes, and no NUL.", maxDeviceName)
+	}
+	return nil
+}
+
 // RenameDevice sets the display name of a device of user, or M_NOT_FOUND.
 func (s *Service) RenameDevice(ctx context.Context, user matrix.UserID, device, name string) error {
-	if len(name) > maxDeviceName {
-		return matrix.Errorf(matrix.CodeTooLarge, "A device's name may have at most %d bytes.", maxDeviceName)
+	if err := checkDeviceName(name); err != nil {
+		return err
 	}
 	err := s.db.Update(ctx, func(tx *storage.Tx) error { return tx.RenameDevice(user, device, name) })
 	if errors.Is(err, storage.ErrNotFound) {
@@ -134,6 +159,9 @@ func (s *Service) DeleteDevices(ctx context.Context, user matrix.UserID, devices
 			}
 		}
 		for _, device := range devices {
+			if checkDeviceID(device) != nil {
+				continue // nobody has such a device
+			}
 			if err := tx.DropDevice(user, device); err != nil {
 				return err
 			}
@@ -146,37 +174,52 @@ func (s *Service) DeleteDevices(ctx context.Context, user matrix.UserID, devices
 	return err
 }
 
-// ChangePassword replaces the password of user (CS API, POST
-// /account/password). With logout, all devices but keep ("": none) are deleted.
-// inTx runs in the same transaction.
-func (s *Service) ChangePassword(ctx context.Context, user matrix.UserID, password string, logout bool, keep string, inTx func(*storage.Tx) error) error {
-	hash, err := s.HashPassword(ctx, password)
+// PasswordChange says what password to set.
+type PasswordChange struct {
+	User     matrix.UserID
+	Password string
+	// Logout deletes all devices but Keep ("": none).
+	Logout bool
+	Keep   string
+	// RefuseLocked is for what the owner does, not an administrator.
+	RefuseLocked bool
+	// InTx runs in the same transaction; may be nil.
+	InTx func(*storage.Tx) error
+}
+
+// ChangePassword replaces a password (CS API, POST /account/password).
+func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) error {
+	hash, err := s.HashPassword(ctx, c.Password)
 	if err != nil {
 		return err
 	}
+	lock := s.lockLive
+	if c.RefuseLocked {
+		lock = s.lockUnlocked
+	}
 	err = s.db.Update(ctx, func(tx *storage.Tx) error {
-		if _, err := s.lockLive(tx, user); err != nil {
+		if _, err := lock(tx, c.User); err != nil {
 			return err
 		}
-		if inTx != nil {
-			if err := inTx(tx); err != nil {
+		if c.InTx != nil {
+			if err := c.InTx(tx); err != nil {
 				return err
 			}
 		}
-		if err := tx.SetPasswordHash(user, hash); err != nil || !logout {
+		if err := tx.SetPasswordHash(c.User, hash); err != nil || !c.Logout {
 			return err
 		}
-		return tx.DropDevices(user, keep)
+		return tx.DropDevices(c.User, c.Keep)
 	})
 	if err == nil {
-		s.Forget(user)
+		s.Forget(c.User)
 	}
 	return err
 }
 
 // HashPassword checks the length of a new password and hashes it.
 func (s *Service) HashPassword(ctx context.Context, password string) (string, error) {
-	if err := s.checkNewPassword(password); err != nil {
+	if err := s.CheckNewPassword(password); err != nil {
 		return "", err
 	}
 	return s.hasher.hash(ctx, password)

@@ -80,6 +80,15 @@ func (s *Service) uiaSession(ctx context.Context, id string) (v storage.UIASessi
 	return v, err
 }
 
+// UIASessionLives tells whether there is a session of this id.
+func (s *Service) UIASessionLives(ctx context.Context, id string) (bool, error) {
+	_, err := s.uiaSession(ctx, id)
+	if errors.Is(err, errSessionGone) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func stateOf(v storage.UIASession) (st uiaState, err error) {
 	if err := json.Unmarshal(v.Completed, &st.Done); err != nil {
 		return st, err

@@ -15,10 +15,9 @@ func (s *Service) stage(ctx context.Context, r *round) (stageResult, error) {
 	case StagePassword:
 		return s.passwordStage(ctx, r)
 	case StageRegistrationToken:
-		if err := s.CheckRegistrationToken(ctx, r.auth.Token); err != nil {
-			return stageResult{}, err
-		}
-		return stageResult{Token: r.auth.Token}, nil
+		// They are short enough to be guessed. Sessions are limited by the API.
+		err := s.limitWrong("session "+r.id, func() error { return s.CheckRegistrationToken(ctx, r.auth.Token) })
+		return stageResult{Token: r.auth.Token}, err
 	case StageEmail:
 		return s.threepidStage(ctx, r, matrix.MediumEmail)
 	case StageMSISDN:
@@ -55,7 +54,7 @@ func (s *Service) passwordSubject(ctx context.Context, r *round) (matrix.UserID,
 	id := r.auth.Identifier
 	switch {
 	case id != nil:
-		resolved, err := ParseIdentifier(id.Type, id.User, id.Medium, id.Address, id.Phone)
+		resolved, err := ParseIdentifier(id.Type, id.User, id.Medium, id.Address, id.Country, id.Phone)
 		if err != nil {
 			return "", err
 		}
@@ -69,8 +68,8 @@ func (s *Service) passwordSubject(ctx context.Context, r *round) (matrix.UserID,
 }
 
 // ParseIdentifier makes an [Identifier] of the wire's (CS API, Identifier
-// types). A phone number stands with its country's code in front.
-func ParseIdentifier(kind, user, medium, address, phone string) (Identifier, error) {
+// types).
+func ParseIdentifier(kind, user, medium, address, country, phone string) (Identifier, error) {
 	switch kind {
 	case "m.id.user":
 		if user != "" {
@@ -82,8 +81,14 @@ func ParseIdentifier(kind, user, medium, address, phone string) (Identifier, err
 		}
 	case "m.id.phone":
 		if phone != "" {
-			return Identifier{Medium: matrix.MediumMSISDN, Address: phone}, nil
+			return Identifier{Medium: matrix.MediumMSISDN, Address: matrix.Dialled(country, phone)}, nil
 		}
+	case "":
+		// As the specification's own example has it (CS API, Login).
+		if medium != "" && address != "" {
+			return Identifier{Medium: medium, Address: address}, nil
+		}
+		return Identifier{}, matrix.Errorf(matrix.CodeMissingParam, "The identifier has no type.")
 	default:
 		return Identifier{}, matrix.Errorf(matrix.CodeUnknown, "This server does not know identifiers of the type given.")
 	}

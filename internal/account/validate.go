@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"lethe/internal/mail"
 	"lethe/internal/matrix"
@@ -146,13 +147,22 @@ func (s *Service) sendToken(ctx context.Context, purpose storage.ValidationPurpo
 	return s.opts.Mail.Send(ctx, pid.Address, kinds[purpose], mail.Data{Link: link})
 }
 
+// validation returns a session, or [storage.ErrNotFound], also for what cannot be
+// the name of one.
+func validation(tx *storage.Tx, sid string) (storage.Validation, error) {
+	if strings.ContainsRune(sid, 0) {
+		return storage.Validation{}, storage.ErrNotFound
+	}
+	return tx.Validation(sid)
+}
+
 // SubmitToken completes a validation with the token of the message. It returns
 // where the client wants its user to go next, "" for nowhere.
 func (s *Service) SubmitToken(ctx context.Context, sid, token string) (nextLink string, err error) {
 	var wrong bool
 	err = s.db.Update(ctx, func(tx *storage.Tx) error {
 		wrong, nextLink = false, ""
-		v, err := tx.Validation(sid)
+		v, err := validation(tx, sid)
 		if errors.Is(err, storage.ErrNotFound) || err == nil && (v.ExpiresAt <= s.now() || v.Tries >= maxTries) {
 			wrong = true
 			return nil
@@ -182,7 +192,7 @@ func (s *Service) Proven(ctx context.Context, sid, secret string) (storage.Valid
 	unknown := matrix.Errorf(matrix.CodeThreePIDAuthFailed, "There is no such validation session, or it has expired.")
 	var v storage.Validation
 	err := s.db.Update(ctx, func(tx *storage.Tx) (err error) {
-		v, err = tx.Validation(sid)
+		v, err = validation(tx, sid)
 		return err
 	})
 	if errors.Is(err, storage.ErrNotFound) {

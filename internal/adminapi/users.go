@@ -147,9 +147,11 @@ func (a *API) resetPassword(r *wire.Request, by deactivation.Actor) (any, error)
 		generated = rand.Text()
 		q.Password = generated
 	}
-	logout := q.LogoutDevices == nil || *q.LogoutDevices
-	err = a.Accounts.ChangePassword(r.Context(), user, q.Password, logout, "", func(tx *storage.Tx) error {
-		return a.Accounts.Audit(tx, string(by), "account.reset-password", user)
+	err = a.Accounts.ChangePassword(r.Context(), account.PasswordChange{
+		User: user, Password: q.Password, Logout: q.LogoutDevices == nil || *q.LogoutDevices,
+		InTx: func(tx *storage.Tx) error {
+			return a.Accounts.Audit(tx, string(by), "account.reset-password", user)
+		},
 	})
 	if err != nil {
 		return nil, err

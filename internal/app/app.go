@@ -160,6 +160,7 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		PasswordMinLength: set.PasswordMinLength, PasswordMaxLength: set.PasswordMaxLength,
 		Argon2:          account.Argon2{MemoryKiB: set.Argon2Memory, Time: set.Argon2Time, Threads: set.Argon2Threads},
 		HashConcurrency: cmp.Or(set.HashConcurrency, runtime.GOMAXPROCS(0)),
+		WrongPasswords:  s.limiter(set.RateLoginFailed),
 		HideDeactivated: set.DeactivatedLogin == "hide", BaseURL: s.baseURL, Mail: sender, Identity: ids,
 		TokenChecked: s.metrics.TokenCheck,
 	}

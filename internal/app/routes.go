@@ -43,10 +43,6 @@ func (s *Server) operatorRouter() *wire.Router {
 	return rt
 }
 
-// OperatorHandler serves the API for operators to whoever calls it, as the
-// operator: for the command line where the server is stopped.
-func (s *Server) OperatorHandler() http.Handler { return s.operatorRouter() }
-
 // router is a router that has /health.
 func (s *Server) router() *wire.Router {
 	var proxies []netip.Prefix
@@ -100,15 +96,20 @@ func (s *Server) clientAPI() *clientapi.API {
 	return api
 }
 
+// limiter limits at a rate, unless rate limits are off.
+func (s *Server) limiter(r config.Rate) *ratelimit.Limiter {
+	if s.settings.RateLimits == "off" {
+		return nil
+	}
+	return ratelimit.New(r.Burst, r.Per, s.opts.Now)
+}
+
 func (s *Server) limits() clientapi.Limits {
 	set := &s.settings
-	if set.RateLimits == "off" {
-		return clientapi.Limits{}
-	}
-	limiter := func(r config.Rate) *ratelimit.Limiter { return ratelimit.New(r.Burst, r.Per, s.opts.Now) }
+	limiter := s.limiter
 	return clientapi.Limits{
 		Address: limiter(set.RateAddress), Account: limiter(set.RateAccount), Login: limiter(set.RateLogin),
-		LoginFailed: limiter(set.RateLoginFailed), Register: limiter(set.RateRegister), Mail: limiter(set.RateMail),
+		Register: limiter(set.RateRegister), Mail: limiter(set.RateMail),
 		UnknownToken: limiter(set.RateUnknownToken), Deactivate: limiter(set.RateDeactivate),
 	}
 }

@@ -20,8 +20,8 @@ func (a *API) accountDataRoutes() []wire.Route {
 	}
 	for _, path := range []string{user + "account_data/{type}", user + "rooms/{roomId}/account_data/{type}"} {
 		routes = append(routes,
-			wire.Route{Method: http.MethodGet, Path: path, Handle: a.authed(own(a.accountData))},
-			wire.Route{Method: http.MethodPut, Path: path, Handle: a.authed(own(a.setAccountData))})
+			wire.Route{Method: http.MethodGet, Path: path, Handle: a.member(own(a.accountData))},
+			wire.Route{Method: http.MethodPut, Path: path, Handle: a.member(own(a.setAccountData))})
 	}
 	return routes
 }

@@ -10,7 +10,7 @@ import (
 
 func (a *API) adminRoutes() []wire.Route {
 	routes := []wire.Route{
-		{Method: http.MethodGet, Path: "/_matrix/client/v3/admin/whois/{userId}", Handle: a.authed(a.whois)},
+		{Method: http.MethodGet, Path: "/_matrix/client/v3/admin/whois/{userId}", Handle: a.member(a.whois)},
 	}
 	for path, kind := range map[string]account.Restriction{"lock": account.Locked, "suspend": account.Suspended} {
 		full := "/_matrix/client/v1/admin/" + path + "/{userId}"
@@ -71,11 +71,17 @@ func (a *API) restrict(kind account.Restriction) authedHandler {
 		if !who.Admin {
 			return nil, matrix.Errorf(matrix.CodeForbidden, "Only server administrators may do this.")
 		}
-		var q map[string]*bool
+		var q struct {
+			Locked    *bool `json:"locked"`
+			Suspended *bool `json:"suspended"`
+		}
 		if err := r.Decode(&q); err != nil {
 			return nil, err
 		}
-		on := q[string(kind)]
+		on := q.Locked
+		if kind == account.Suspended {
+			on = q.Suspended
+		}
 		if on == nil {
 			return nil, matrix.Errorf(matrix.CodeMissingParam, "The request does not say %s: true or false.", kind)
 		}

@@ -3,7 +3,9 @@ package clientapi
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"lethe/internal/matrix"
 	"lethe/internal/wire"
 )
 
@@ -25,7 +27,7 @@ func (a *API) Routes() []wire.Route {
 		a.deactivateRoutes(),
 	)
 	for i, r := range routes {
-		r.Handle = challenged(r.Handle)
+		r.Handle = readable(challenged(r.Handle))
 		routes[i] = r
 		if rest, ok := strings.CutPrefix(r.Path, "/_matrix/client/v3/"); ok {
 			r.Path = "/_matrix/client/r0/" + rest
@@ -33,4 +35,16 @@ func (a *API) Routes() []wire.Route {
 		}
 	}
 	return routes
+}
+
+// readable refuses paths that are not text: no identifier in one has NUL or bytes
+// that are not UTF-8 (Appendices, Conventions for Matrix APIs), and PostgreSQL
+// takes neither.
+func readable(h wire.Handler) wire.Handler {
+	return func(r *wire.Request) (any, error) {
+		if strings.ContainsRune(r.URL.Path, 0) || !utf8.ValidString(r.URL.Path) {
+			return nil, matrix.Errorf(matrix.CodeInvalidParam, "The path is not valid UTF-8, or has NUL in it.")
+		}
+		return h(r)
+	}
 }

@@ -50,7 +50,6 @@ type Limits struct {
 	Address      *ratelimit.Limiter // requests without a token, by address
 	Account      *ratelimit.Limiter // requests with one, by user
 	Login        *ratelimit.Limiter // logins, by address
-	LoginFailed  *ratelimit.Limiter // failed logins, by the account they are for
 	Register     *ratelimit.Limiter // registrations, by address
 	Mail         *ratelimit.Limiter // validation messages, by address
 	UnknownToken *ratelimit.Limiter // requests with dead tokens, by address
@@ -71,14 +70,8 @@ func allow(l *ratelimit.Limiter, key string) error {
 	return nil
 }
 
-// address is the key of a client's address: for IPv6 its /64, which is one
-// customer's.
-func address(r *wire.Request) string {
-	if p, err := r.Remote.Prefix(64); err == nil && r.Remote.Is6() {
-		return p.String()
-	}
-	return r.Remote.String()
-}
+// address is the key of a client's address.
+func address(r *wire.Request) string { return r.Network() }
 
 // token is the access token of a request, "" for none (CS API, Using access
 // tokens).
@@ -99,12 +92,8 @@ func (a *API) requester(r *wire.Request) (*account.Requester, error) {
 	if s := a.Appservices.ByToken(token); s != nil {
 		return a.appserviceRequester(r, s)
 	}
-	// Clients that were left open repeat dead tokens without a pause (CLIENTS,
-	// After an account has ended).
-	if wait, yes := a.Limits.UnknownToken.Exhausted(address(r)); yes {
-		if !a.Accounts.Known(token) {
-			return nil, tooMany(wait)
-		}
+	if err := a.limitDead(r, token); err != nil {
+		return nil, err
 	}
 	who, err := a.Accounts.Authenticate(r.Context(), token)
 	if matrix.CodeOf(err) == matrix.CodeUnknownToken {
@@ -121,13 +110,32 @@ func (a *API) requester(r *wire.Request) (*account.Requester, error) {
 	return &who, nil
 }
 
+// limitDead limits requests with dead tokens: clients that were left open repeat
+// theirs without a pause (CLIENTS, After an account has ended). A token that is
+// good, of somebody else at the same address, goes on working; while it is not
+// known which of the two a token is, it counts as a request without one.
+func (a *API) limitDead(r *wire.Request, token string) error {
+	wait, yes := a.Limits.UnknownToken.Exhausted(address(r))
+	if !yes {
+		return nil
+	}
+	switch alive, known := a.Accounts.Remember(token); {
+	case alive:
+		return nil
+	case known:
+		return tooMany(wait)
+	}
+	return allow(a.Limits.Address, address(r))
+}
+
 // appserviceRequester is whom an application service acts as: the user_id it
 // asserts, or its sender (Application Service API, Identity assertion).
 func (a *API) appserviceRequester(r *wire.Request, s *appservice.Service) (*account.Requester, error) {
 	user := s.Sender
 	if asserted := r.Query("user_id"); asserted != "" {
-		user = matrix.UserID(asserted)
-		if user.Server() != a.Options.ServerName || !s.Owns(user) {
+		var err error
+		user, err = matrix.ParseUserID(asserted)
+		if err != nil || user.Server() != a.Options.ServerName || !s.Owns(user) {
 			return nil, matrix.Errorf(matrix.CodeForbidden, "The application service may not act as this user.")
 		}
 	}
@@ -177,19 +185,22 @@ func ended(err error) error {
 func (a *API) authed(h authedHandler) wire.Handler {
 	return a.anyAuthed(func(r *wire.Request, who account.Requester) (any, error) {
 		if who.Locked {
-			e := matrix.Errorf(matrix.CodeUserLocked, "This account has been locked.")
-			e.SoftLogout = true
-			return nil, e
+			return nil, account.ErrLocked
 		}
 		return h(r, who)
 	})
 }
 
+var (
+	errGuest     = matrix.Errorf(matrix.CodeGuestAccessForbidden, "Guests cannot do this.")
+	errSuspended = matrix.Errorf(matrix.CodeUserSuspended, "You cannot do this while your account is suspended.")
+)
+
 // member is authed for what guests may not do (CS API, Guest access).
 func (a *API) member(h authedHandler) wire.Handler {
 	return a.authed(func(r *wire.Request, who account.Requester) (any, error) {
 		if who.Guest {
-			return nil, matrix.Errorf(matrix.CodeGuestAccessForbidden, "Guests cannot do this.")
+			return nil, errGuest
 		}
 		return h(r, who)
 	})
@@ -200,7 +211,7 @@ func (a *API) member(h authedHandler) wire.Handler {
 func (a *API) active(h authedHandler) wire.Handler {
 	return a.member(func(r *wire.Request, who account.Requester) (any, error) {
 		if who.Suspended {
-			return nil, matrix.Errorf(matrix.CodeUserSuspended, "You cannot do this while your account is suspended.")
+			return nil, errSuspended
 		}
 		return h(r, who)
 	})

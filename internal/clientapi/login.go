@@ -63,7 +63,7 @@ func (q *loginRequest) session() account.NewSession {
 func (q *loginRequest) who() (account.Identifier, error) {
 	switch id := q.Identifier; {
 	case id != nil:
-		return account.ParseIdentifier(id.Type, id.User, id.Medium, id.Address, id.Phone)
+		return account.ParseIdentifier(id.Type, id.User, id.Medium, id.Address, id.Country, id.Phone)
 	case q.User != "":
 		return account.Identifier{User: q.User}, nil
 	case q.Medium != "" && q.Address != "":
@@ -85,7 +85,10 @@ func (a *API) login(r *wire.Request) (any, error) {
 	var err error
 	switch q.Type {
 	case "m.login.password":
-		session, err = a.loginPassword(r, q)
+		var id account.Identifier
+		if id, err = q.who(); err == nil {
+			session, err = a.Accounts.LoginPassword(r.Context(), id, q.Password, q.session())
+		}
 	case "m.login.token":
 		session, err = a.Accounts.LoginToken(r.Context(), q.Token, q.session())
 	case "m.login.application_service":
@@ -101,40 +104,16 @@ func (a *API) login(r *wire.Request) (any, error) {
 	return a.sessionBody(session), nil
 }
 
-// loginPassword counts failures by the account they are for, so that many
-// addresses together cannot guess either.
-func (a *API) loginPassword(r *wire.Request, q loginRequest) (account.Session, error) {
-	id, err := q.who()
-	if err != nil {
-		return account.Session{}, err
-	}
-	user, err := a.Accounts.Resolve(r.Context(), id)
-	if err != nil {
-		return account.Session{}, err
-	}
-	key := string(user)
-	if user == "" {
-		key = id.User + " " + id.Medium + " " + id.Address
-	}
-	if wait, yes := a.Limits.LoginFailed.Exhausted(key); yes {
-		return account.Session{}, tooMany(wait)
-	}
-	session, err := a.Accounts.LoginPassword(r.Context(), id, q.Password, q.session())
-	if matrix.CodeOf(err) == matrix.CodeForbidden {
-		a.Limits.LoginFailed.Allow(key)
-	}
-	return session, err
-}
-
 // loginAppservice begins a session for a user of the application service whose
-// token the request carries (CS API, Appservice login).
+// token the request carries (CS API, Appservice Login: M_FORBIDDEN if there is
+// no such service or user, M_EXCLUSIVE if the user is not its own).
 func (a *API) loginAppservice(r *wire.Request, q loginRequest) (account.Session, error) {
 	s := a.Appservices.ByToken(a.token(r))
 	if s == nil {
 		if a.token(r) == "" {
 			return account.Session{}, matrix.Errorf(matrix.CodeMissingToken, "This login needs the token of an application service.")
 		}
-		return account.Session{}, matrix.Errorf(matrix.CodeUnknownToken, "This is not the token of an application service.")
+		return account.Session{}, matrix.Errorf(matrix.CodeForbidden, "This is not the token of an application service.")
 	}
 	id, err := q.who()
 	if err != nil {

@@ -34,6 +34,12 @@ func (a *API) setPassword(r *wire.Request, who *account.Requester) (any, error) 
 	if err := r.Decode(&q); err != nil {
 		return nil, err
 	}
+	if q.NewPassword != "" {
+		// Before anybody proves anything for a password that cannot be set.
+		if err := a.Accounts.CheckNewPassword(q.NewPassword); err != nil {
+			return nil, err
+		}
+	}
 	done, err := a.authorize(r, uia{who: who, flows: a.passwordFlows(who), auth: q.Auth})
 	if err != nil {
 		return nil, err
@@ -41,12 +47,14 @@ func (a *API) setPassword(r *wire.Request, who *account.Requester) (any, error) 
 	if q.NewPassword == "" {
 		return nil, matrix.Errorf(matrix.CodeMissingParam, "The request has no new_password.")
 	}
-	keep := ""
-	if who != nil {
-		keep = who.DeviceID
+	change := account.PasswordChange{
+		User: done.Subject, Password: q.NewPassword, Logout: q.LogoutDevices == nil || *q.LogoutDevices, InTx: done.Consume,
+		RefuseLocked: true,
 	}
-	logout := q.LogoutDevices == nil || *q.LogoutDevices
-	return nil, a.Accounts.ChangePassword(r.Context(), done.Subject, q.NewPassword, logout, keep, done.Consume)
+	if who != nil {
+		change.Keep = who.DeviceID
+	}
+	return nil, a.Accounts.ChangePassword(r.Context(), change)
 }
 
 // passwordFlows are the ways to prove who may set a new password.

@@ -15,8 +15,8 @@ func (a *API) profileRoutes() []wire.Route {
 	return []wire.Route{
 		{Method: http.MethodGet, Path: path, Handle: a.open(a.profile)},
 		{Method: http.MethodGet, Path: path + "/{keyName}", Handle: a.open(a.profileField)},
-		{Method: http.MethodPut, Path: path + "/{keyName}", Handle: a.active(own(a.setProfileField))},
-		{Method: http.MethodDelete, Path: path + "/{keyName}", Handle: a.active(own(a.deleteProfileField))},
+		{Method: http.MethodPut, Path: path + "/{keyName}", Handle: a.authed(own(a.setProfileField))},
+		{Method: http.MethodDelete, Path: path + "/{keyName}", Handle: a.authed(own(a.deleteProfileField))},
 	}
 }
 
@@ -45,7 +45,21 @@ func (a *API) profileField(r *wire.Request) (any, error) {
 	return map[string]jsontext.Value{name: value}, nil
 }
 
+// mayChange refuses those who may not change the field that the path names.
+func mayChange(r *wire.Request, who account.Requester) error {
+	if who.Suspended {
+		return errSuspended
+	}
+	if who.Guest && r.PathValue("keyName") != account.FieldDisplayName {
+		return errGuest // CS API, Guest access: guests have a display name
+	}
+	return nil
+}
+
 func (a *API) setProfileField(r *wire.Request, who account.Requester) (any, error) {
+	if err := mayChange(r, who); err != nil {
+		return nil, err
+	}
 	var q map[string]jsontext.Value
 	if err := r.Decode(&q); err != nil {
 		return nil, err
@@ -59,5 +73,8 @@ func (a *API) setProfileField(r *wire.Request, who account.Requester) (any, erro
 }
 
 func (a *API) deleteProfileField(r *wire.Request, who account.Requester) (any, error) {
+	if err := mayChange(r, who); err != nil {
+		return nil, err
+	}
 	return nil, a.Accounts.DeleteProfileField(r.Context(), who.UserID, r.PathValue("keyName"))
 }

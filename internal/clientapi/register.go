@@ -50,13 +50,16 @@ func (q *registerRequest) session() *account.NewSession {
 	}
 }
 
-// continues tells whether the request names a session, as the rounds after the
-// first one do.
-func (q *registerRequest) continues() bool {
+// continues tells whether the request names a session that is there, as the
+// rounds after the first one do.
+func (a *API) continues(r *wire.Request, q registerRequest) (bool, error) {
 	var auth struct {
 		Session string `json:"session"`
 	}
-	return json.Unmarshal(q.Auth, &auth) == nil && auth.Session != ""
+	if json.Unmarshal(q.Auth, &auth) != nil || auth.Session == "" {
+		return false, nil // Authorize says what is wrong with it
+	}
+	return a.Accounts.UIASessionLives(r.Context(), auth.Session)
 }
 
 // register is POST /register (CS API, Account registration).
@@ -76,7 +79,11 @@ func (a *API) register(r *wire.Request) (any, error) {
 	if s := a.Appservices.ByToken(a.token(r)); s != nil || q.Type == "m.login.application_service" {
 		return a.registerAppservice(r, q, s)
 	}
-	if !q.continues() {
+	continues, err := a.continues(r, q)
+	if err != nil {
+		return nil, err
+	}
+	if !continues {
 		// Clients poll with the session while their user confirms an address.
 		if err := allow(a.Limits.Register, address(r)); err != nil {
 			return nil, err

@@ -65,8 +65,8 @@ func (a *API) deviceRoutes() []wire.Route {
 		{Method: http.MethodGet, Path: "/_matrix/client/v3/devices", Handle: a.authed(a.devices)},
 		{Method: http.MethodGet, Path: path, Handle: a.authed(a.device)},
 		{Method: http.MethodPut, Path: path, Handle: a.authed(a.updateDevice)},
-		{Method: http.MethodDelete, Path: path, Handle: a.authed(a.deleteDevice)},
-		{Method: http.MethodPost, Path: "/_matrix/client/v3/delete_devices", Handle: a.authed(a.deleteDevices)},
+		{Method: http.MethodDelete, Path: path, Handle: a.member(a.deleteDevice)},
+		{Method: http.MethodPost, Path: "/_matrix/client/v3/delete_devices", Handle: a.member(a.deleteDevices)},
 	}
 }
 

@@ -63,15 +63,18 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 		if err := r.Decode(&q); err != nil {
 			return nil, err
 		}
-		if err := allow(a.Limits.Mail, address(r)); err != nil {
-			return nil, err
-		}
 		req := account.TokenRequest{
 			Purpose: purpose, Medium: medium, Address: q.Email, ClientSecret: q.ClientSecret,
 			SendAttempt: q.SendAttempt, NextLink: q.NextLink,
 		}
 		if medium == matrix.MediumMSISDN {
-			req.Address = q.PhoneNumber
+			req.Address = matrix.Dialled(q.Country, q.PhoneNumber)
+		}
+		if req.Address == "" || req.ClientSecret == "" {
+			return nil, matrix.Errorf(matrix.CodeMissingParam, "The request has no client_secret, or no address to send to.")
+		}
+		if err := a.limitMail(r, req); err != nil {
+			return nil, err
 		}
 		if purpose == storage.ForAdd {
 			// The token is optional here; who is known can use the proof alone.
@@ -80,6 +83,9 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 				return nil, err
 			}
 			if who != nil {
+				if who.Locked {
+					return nil, account.ErrLocked
+				}
 				req.User = who.UserID
 			}
 		}
@@ -95,17 +101,37 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 	}
 }
 
+// limitMail limits messages by who asks for them and by who would get them.
+func (a *API) limitMail(r *wire.Request, req account.TokenRequest) error {
+	if err := allow(a.Limits.Mail, address(r)); err != nil {
+		return err
+	}
+	pid, err := matrix.ParseThreepid(req.Medium, req.Address)
+	if err != nil {
+		return nil //nolint:nilerr // nothing will be sent; RequestToken says why
+	}
+	return allow(a.Limits.Mail, "to "+pid.Medium+" "+pid.Address)
+}
+
 // submitToken takes the code of a text message, in the shape of the Identity
-// Service API's POST /validate/msisdn/submitToken.
+// Service API's POST /validate/msisdn/submitToken, error codes included (CS API,
+// requestToken, submit_url).
 func (a *API) submitToken(r *wire.Request) (any, error) {
 	var q struct {
-		SID   string `json:"sid"`
-		Token string `json:"token"`
+		SID          string `json:"sid"`
+		ClientSecret string `json:"client_secret"`
+		Token        string `json:"token"`
 	}
 	if err := r.Decode(&q); err != nil {
 		return nil, err
 	}
+	if q.SID == "" || q.ClientSecret == "" || q.Token == "" {
+		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The request needs sid, client_secret and token.")
+	}
 	_, err := a.Accounts.SubmitToken(r.Context(), q.SID, q.Token)
+	if matrix.CodeOf(err) == matrix.CodeThreePIDAuthFailed {
+		err = matrix.Errorf("M_TOKEN_INCORRECT", "The code is wrong, was tried too often, or has expired.")
+	}
 	return map[string]bool{"success": err == nil}, err
 }
 
@@ -122,6 +148,9 @@ func (a *API) addThreepid(r *wire.Request, who account.Requester) (any, error) {
 	var q sidRequest
 	if err := r.Decode(&q); err != nil {
 		return nil, err
+	}
+	if q.SID == "" || q.ClientSecret == "" {
+		return nil, matrix.Errorf(matrix.CodeMissingParam, "The request needs sid and client_secret.")
 	}
 	done, err := a.authorize(r, uia{who: &who, flows: passwordFlow, auth: q.Auth})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"lethe/internal/account"
-	"lethe/internal/matrix"
 	"lethe/internal/wire"
 )
 
@@ -24,25 +23,11 @@ type uia struct {
 // passwordFlow is the flow of people who are signed in.
 var passwordFlow = []account.Flow{{Stages: []string{account.StagePassword}}}
 
-// authorize takes a round of user-interactive authentication. Failed stages
-// count against the limit of the account they are for, as failed logins do, or
-// of the address.
+// authorize takes a round of user-interactive authentication.
 func (a *API) authorize(r *wire.Request, u uia) (*account.Authorized, error) {
-	key := "address " + address(r)
-	if u.who != nil {
-		key = string(u.who.UserID)
-	}
-	if wait, yes := a.Limits.LoginFailed.Exhausted(key); yes && u.auth != nil {
-		return nil, tooMany(wait)
-	}
-	done, err := a.Accounts.Authorize(r.Context(), account.UIARequest{
+	return a.Accounts.Authorize(r.Context(), account.UIARequest{
 		Endpoint: endpoint(r), Requester: u.who, Flows: u.flows, Terms: u.terms, Auth: u.auth, Stored: u.stored,
 	})
-	var challenge *account.Challenge
-	if errors.As(err, &challenge) && challenge.Code == matrix.CodeForbidden {
-		a.Limits.LoginFailed.Allow(key)
-	}
-	return done, err
 }
 
 // endpoint names what a request is for, as a session of user-interactive

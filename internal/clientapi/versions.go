@@ -36,10 +36,13 @@ func (a *API) versions(*wire.Request) (any, error) {
 // capabilities is GET /capabilities.
 func (a *API) capabilities(_ *wire.Request, who account.Requester) (any, error) {
 	enabled := func(on bool) map[string]bool { return map[string]bool{"enabled": on} }
-	change := !who.Guest && !who.Suspended
+	fields := map[string]any{"enabled": !who.Suspended}
+	if who.Guest {
+		fields["allowed"] = []string{account.FieldDisplayName}
+	}
 	capabilities := map[string]any{
-		"m.change_password": enabled(!who.Guest), "m.set_displayname": enabled(change),
-		"m.set_avatar_url": enabled(change), "m.profile_fields": enabled(change),
+		"m.change_password": enabled(!who.Guest), "m.set_displayname": enabled(!who.Suspended),
+		"m.set_avatar_url": enabled(!who.Guest && !who.Suspended), "m.profile_fields": fields,
 		"m.3pid_changes": enabled(!who.Guest), "m.get_login_token": enabled(!who.Guest),
 	}
 	if who.Admin {
