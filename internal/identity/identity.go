@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -165,6 +166,20 @@ func (c *Client) do(ctx context.Context, method string, server matrix.ServerName
 	}
 	return resp, &StatusError{
 		Server: server, Status: resp.Status, Code: said.Code, Message: said.Message,
-		RetryAfter: time.Duration(said.RetryAfter) * time.Millisecond,
+		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), said.RetryAfter),
 	}
+}
+
+// maxRetryAfter bounds how long a server can make this one wait.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter is how long an answer asks to wait: in seconds in its header, or in
+// milliseconds in its body where the server is from before v1.10 (CS API, Rate
+// limiting).
+func retryAfter(header string, millis int64) time.Duration {
+	limit := maxRetryAfter.Milliseconds()
+	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+		millis = int64(min(seconds*1000, uint64(limit))) //nolint:gosec // not above limit
+	}
+	return time.Duration(min(max(millis, 0), limit)) * time.Millisecond
 }

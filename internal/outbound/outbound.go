@@ -20,6 +20,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -93,11 +95,12 @@ type Response struct {
 	Body   []byte
 }
 
-// Do sends a request with a body (nil: none) and reads the answer.
-func (c *Client) Do(ctx context.Context, method, url string, header http.Header, body []byte) (Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+// Do sends a request with a body (nil: none) to the URL address, and reads the
+// answer. Its errors do not show the address, which may have secrets.
+func (c *Client) Do(ctx context.Context, method, address string, header http.Header, body []byte) (Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
-		return Response{}, err
+		return Response{}, withoutQuery(err)
 	}
 	for key, values := range header {
 		req.Header[key] = values
@@ -106,7 +109,7 @@ func (c *Client) Do(ctx context.Context, method, url string, header http.Header,
 	crash.Point("outbound.before")
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return Response{}, err
+		return Response{}, withoutQuery(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	got, err := io.ReadAll(io.LimitReader(resp.Body, c.opts.MaxResponse+1))
@@ -118,6 +121,15 @@ func (c *Client) Do(ctx context.Context, method, url string, header http.Header,
 		return Response{}, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, c.opts.MaxResponse)
 	}
 	return Response{Status: resp.StatusCode, Header: resp.Header, Body: got}, nil
+}
+
+// withoutQuery takes the URL out of an error of package net/http.
+func withoutQuery(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }
 
 // refusePrivate looks at the address that is about to be dialled.
@@ -134,30 +146,37 @@ func refusePrivate(_, address string, _ syscall.RawConn) error {
 
 // special are the ranges that are no addresses of hosts on the open internet
 // (IANA's registries of special-purpose addresses), beyond what package netip
-// knows.
+// knows and what lies outside global.
 var special = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
 	netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"),
 	netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"),
 	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("3fff::/20"),
-	netip.MustParsePrefix("fec0::/10"),
 }
+
+var (
+	// global is what has been given out for hosts of IPv6 (RFC 4291 §2.4, IANA).
+	global = netip.MustParsePrefix("2000::/3")
+	// nat64 has IPv4 addresses in its last four bytes. On a network without IPv4
+	// the names of all hosts of IPv4 lead there (RFC 6052 §2.1, RFC 6147).
+	nat64 = netip.MustParsePrefix("64:ff9b::/96")
+)
 
 // Public tells whether addr may be a host on the open internet.
 func Public(addr netip.Addr) bool {
-	addr = addr.Unmap()
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Zone() != "" {
+	if addr.Zone() != "" {
 		return false
 	}
-	for _, p := range special {
-		if p.Contains(addr) {
-			return false
-		}
+	addr = addr.Unmap()
+	if nat64.Contains(addr) {
+		bytes := addr.As16()
+		addr = netip.AddrFrom4([4]byte(bytes[12:]))
 	}
-	return true
+	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !global.Contains(addr) {
+		return false
+	}
+	return !slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -3,12 +3,13 @@
 //
 // Holds: [Limiter].
 //
-// May import: the standard library and x/time.
+// May import: nothing of this program.
 //
 // Never: what is limited.
 package ratelimit
 
 import (
+	"math"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -52,12 +53,12 @@ func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
 	}
 	bucket := l.bucket(key)
 	now := l.now()
-	r := bucket.ReserveN(now, 1)
-	if wait = r.DelayFrom(now); wait > 0 {
-		r.CancelAt(now)
-		return wait, false
+	// Not a reservation that is cancelled: cancelling gives nothing back while
+	// others hold one, and a flood would fill the bucket below empty.
+	if bucket.AllowN(now, 1) {
+		return 0, true
 	}
-	return 0, true
+	return l.until(bucket, now), false
 }
 
 // Exhausted tells whether the next event of key would be refused, without
@@ -66,12 +67,17 @@ func (l *Limiter) Exhausted(key string) (wait time.Duration, yes bool) {
 	if l == nil {
 		return 0, false
 	}
-	now := l.now()
-	tokens := l.bucket(key).TokensAt(now)
-	if tokens >= 1 {
-		return 0, false
+	wait = l.until(l.bucket(key), l.now())
+	return wait, wait > 0
+}
+
+// until is how long it takes until the bucket has room for an event, rounded up.
+func (l *Limiter) until(bucket *rate.Limiter, now time.Time) time.Duration {
+	missing := 1 - bucket.TokensAt(now)
+	if missing <= 0 {
+		return 0
 	}
-	return time.Duration((1 - tokens) / float64(l.every) * float64(time.Second)), true
+	return time.Duration(math.Ceil(missing / float64(l.every) * float64(time.Second)))
 }
 
 func (l *Limiter) bucket(key string) *rate.Limiter {
