@@ -64,7 +64,7 @@ var imports = map[string][]string{
 	"internal/adminapi":      api(),
 	"internal/clientapi":     api("internal/ratelimit"),
 	"internal/federationapi": api("internal/event"),
-	"internal/web":           api(),
+	"internal/web":           api("internal/ratelimit"),
 
 	"internal/app": slices.Concat(domain, []string{
 		"internal/adminapi", "internal/clientapi", "internal/config", "internal/event", "internal/federationapi",

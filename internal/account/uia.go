@@ -224,6 +224,8 @@ func (s *Service) Authorize(ctx context.Context, req UIARequest) (*Authorized, e
 	return nil, r.challenge(failed)
 }
 
+var errNotOffered = matrix.Errorf(matrix.CodeUnrecognized, "This request does not take a stage of that type, or not yet.")
+
 // attempt tries the stage of this round. What it returns first is why the stage
 // failed in a way that the client may do better.
 func (s *Service) attempt(ctx context.Context, r *round) (failed *matrix.Error, err error) {
@@ -234,7 +236,7 @@ func (s *Service) attempt(ctx context.Context, r *round) (failed *matrix.Error, 
 		return nil, nil
 	}
 	if !r.offers(stage) {
-		return matrix.Errorf(matrix.CodeUnrecognized, "This request does not take a stage of that type, or not yet."), nil
+		return errNotOffered, nil
 	}
 	result, err := s.stage(ctx, r)
 	var e *matrix.Error
@@ -356,21 +358,9 @@ func (s *Service) CompleteStage(ctx context.Context, raw jsontext.Value) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.uiaSession(ctx, auth.Session)
+	r, err := s.fallbackRound(ctx, auth)
 	if err != nil {
 		return err
-	}
-	r := &round{auth: auth, session: &v, id: auth.Session}
-	if r.state, err = stateOf(v); err != nil {
-		return err
-	}
-	var offer uiaOffer
-	if err := json.Unmarshal(v.Offer, &offer); err != nil {
-		return err
-	}
-	r.Flows, r.Terms = offer.Flows, offer.Terms
-	if v.UserID != "" {
-		r.Requester = &Requester{UserID: v.UserID, DeviceID: v.DeviceID}
 	}
 	failed, err := s.attempt(ctx, r)
 	if err == nil && failed != nil {

@@ -22,10 +22,11 @@ import (
 // by way of a reverse proxy.
 func (s *Server) clientRouter() *wire.Router {
 	rt := s.router()
-	rt.Add(s.clientAPI().Routes()...)
+	clients := s.clientAPI()
+	rt.Add(clients.Routes()...)
 	rt.Add(s.federationAPI().Routes()...)
 	rt.Add(s.adminAPI(false).Routes()...)
-	rt.Add(s.webPages().Routes()...)
+	rt.Add(s.webPages(clients.Limits).Routes()...)
 	return rt
 }
 
@@ -132,12 +133,17 @@ func (s *Server) adminAPI(isTrusted bool) *adminapi.API {
 	return api
 }
 
-func (s *Server) webPages() *web.API {
-	pages := &web.API{
-		Accounts: s.Accounts, Deactivations: s.Deactivations, ServerName: matrix.ServerName(s.settings.ServerName),
+// webPages shares its limits with the client-server API: a browser is no second
+// way to try.
+func (s *Server) webPages(limits clientapi.Limits) *web.API {
+	set := &s.settings
+	return &web.API{
+		Accounts: s.Accounts, Deactivations: s.Deactivations, ServerName: matrix.ServerName(set.ServerName),
+		BaseURL: s.baseURL, SelfDeactivation: set.SelfDeactivation == "on", Grace: set.DeactivationGrace.D(),
+		Support: web.Support{MatrixID: set.SupportMatrixID, Email: set.SupportEmail, Page: set.SupportPage},
+		Limits: web.Limits{
+			Address: limits.Address, Account: limits.Account, Login: limits.Login, Mail: limits.Mail,
+			Deactivate: limits.Deactivate,
+		},
 	}
-	if s.settings.TermsURL != "" {
-		pages.Policies = map[string]string{s.settings.TermsName: s.settings.TermsURL}
-	}
-	return pages
 }

@@ -1,7 +1,9 @@
 package web
 
 import (
-	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
 
 	"github.com/go-json-experiment/json"
 
@@ -10,93 +12,145 @@ import (
 	"lethe/internal/wire"
 )
 
-func asError(err error) (*matrix.Error, bool) {
-	var e *matrix.Error
-	ok := errors.As(err, &e)
-	return e, ok
+// stagePage is a fallback page on its way: the stage of a session that it
+// completes (CS API, User-interactive authentication, Fallback).
+type stagePage struct {
+	account.Fallback
+	stage, session string
+	form           url.Values // what was sent; nil to begin with
 }
 
-// stages are the pages of the stages that can be completed in a browser (CS API,
-// User-interactive authentication, Fallback).
-var stages = map[string]page{
-	account.StageDummy: {Title: "Continue", Text: "Nothing else is needed.", Action: "Continue"},
-	account.StagePassword: {
-		Title: "Enter your password", Action: "Continue",
-		Fields: []field{
-			{Name: "user", Label: "Username", Type: "text"},
-			{Name: "password", Label: "Password", Type: "password"},
-		},
-	},
-	account.StageRegistrationToken: {
-		Title: "Enter your registration token", Action: "Continue",
-		Fields: []field{{Name: "token", Label: "Token", Type: "text"}},
-	},
-	account.StageTerms: {Title: "Terms of this server", Text: "Please read and accept:", Action: "Accept"},
-	account.StageEmail: {
-		Title: "Confirm your e-mail address", Action: "Continue",
-		Text: "Open the link in the message that was sent to you, then continue with the numbers your client shows.",
-		Fields: []field{
-			{Name: "sid", Label: "Session id", Type: "text"},
-			{Name: "client_secret", Label: "Secret", Type: "text"},
-		},
-	},
-	account.StageMSISDN: {
-		Title: "Confirm your phone number", Action: "Continue",
-		Text: "Enter the code you were sent in your client, then continue with the numbers it shows.",
-		Fields: []field{
-			{Name: "sid", Label: "Session id", Type: "text"},
-			{Name: "client_secret", Label: "Secret", Type: "text"},
-		},
-	},
-}
-
-func (a *API) stagePage(r *wire.Request) (page, error) {
-	p, ok := stages[r.PathValue("stage")]
-	if !ok {
-		return p, matrix.Errorf(matrix.CodeNotFound, "There is no page for this stage.")
+// stagePageOf finds out which stage of which session a page is for.
+func (a *API) stagePageOf(r *wire.Request) (stagePage, error) {
+	s := stagePage{stage: r.PathValue("stage"), session: r.Query("session")}
+	if s.session == "" {
+		return s, matrix.Errorf(matrix.CodeMissingParam, "The address of this page has no session.")
 	}
-	if r.FormValue("session") == "" {
-		return p, matrix.Errorf(matrix.CodeMissingParam, "The request has no session.")
+	var err error
+	s.Fallback, err = a.Accounts.Fallback(r.Context(), s.session, s.stage)
+	if matrix.CodeOf(err) == matrix.CodeForbidden {
+		err = matrix.Errorf(matrix.CodeForbidden, "The time for this is over, or it was done already. Go back to your Matrix client and begin again.")
 	}
-	if r.PathValue("stage") == account.StageTerms {
-		p.Links = a.Policies
-	}
-	return p, nil
+	return s, err
 }
 
 // fallback shows the page of a stage.
 func (a *API) fallback(r *wire.Request) (any, error) {
-	p, err := a.stagePage(r)
+	s, err := a.stagePageOf(r)
 	if err != nil {
-		return a.failed(err, "This page cannot be shown")
+		return nil, err
 	}
-	return a.render(0, p)
+	if s.Done {
+		return a.authDone()
+	}
+	return a.form(0, a.stageForm(s))
 }
 
-// fallbackSubmit completes a stage of the session that the address names.
+// stageForm is the form of a stage. Of an address it is the first of two.
+func (a *API) stageForm(s stagePage) formPage {
+	p := formPage{Buttons: []button{{Text: "Continue"}}, NoCheck: true, policy: policy{script: true}}
+	switch s.stage {
+	case account.StagePassword:
+		p.base = a.base("Enter your password")
+		if s.User != "" {
+			p.Text = []string{"It is the password of " + string(s.User) + "."}
+		} else {
+			p.Fields = append(p.Fields, field{
+				Name: "user", Label: "Username", Type: "text", Complete: "username", Required: true, Value: s.form.Get("user"),
+			})
+		}
+		p.Fields = append(p.Fields, field{
+			Name: "password", Label: "Password", Type: "password", Complete: "current-password", Required: true,
+		})
+	case account.StageRegistrationToken:
+		p.base = a.base("Enter your registration token")
+		p.Text = []string{"Whoever invited you to this server has given you one."}
+		p.Fields = []field{{
+			Name: "token", Label: "Registration token", Type: "text", Complete: "off", Required: true, Value: s.form.Get("token"),
+		}}
+	case account.StageTerms:
+		p.base = a.base("Terms of this server")
+		p.Text = []string{"Please read and accept:"}
+		for i, policy := range s.Terms {
+			name := fmt.Sprintf("terms-%d", i)
+			p.Fields = append(p.Fields, field{
+				Name: name, Label: "I accept: " + policy.Name, Link: policy.URL, Type: "checkbox", Required: true, Value: s.form.Get(name),
+			})
+		}
+	case account.StageEmail, account.StageMSISDN:
+		return a.addressForm(s)
+	default:
+		p.base = a.base("Continue")
+		p.Text = []string{"Nothing else is needed. Press the button to go on."}
+	}
+	return p
+}
+
+// fallbackSubmit takes what was filled in.
 func (a *API) fallbackSubmit(r *wire.Request) (any, error) {
-	p, err := a.stagePage(r)
+	s, err := a.stagePageOf(r)
 	if err != nil {
-		return a.failed(err, "This page cannot be shown")
+		return nil, err
 	}
-	auth := map[string]any{
-		"type": r.PathValue("stage"), "session": r.FormValue("session"),
-		"user": r.PostFormValue("user"), "password": r.PostFormValue("password"), "token": r.PostFormValue("token"),
-		"threepid_creds": map[string]string{
-			"sid": r.PostFormValue("sid"), "client_secret": r.PostFormValue("client_secret"),
-		},
+	if s.form, err = values(r); err != nil {
+		return nil, err
 	}
+	if s.stage == account.StageEmail || s.stage == account.StageMSISDN {
+		return a.addressSubmit(r, s)
+	}
+	p := a.stageForm(s)
+	if missing := p.missing(s.form); missing != nil {
+		p.found(missing)
+		return a.form(http.StatusBadRequest, p)
+	}
+	if err := allow(a.Limits.Login, r.Network()); err != nil {
+		return nil, err
+	}
+	return a.complete(r, s, map[string]any{
+		"user": s.form.Get("user"), "password": s.form.Get("password"), "token": s.form.Get("token"),
+	}, p)
+}
+
+// missing lists the required fields that were left empty.
+func (p *formPage) missing(form url.Values) (list []problem) {
+	for _, f := range p.Fields {
+		if !f.Required || form.Get(f.Name) != "" {
+			continue
+		}
+		text := "Fill in: " + f.Label + "."
+		if f.Type == "checkbox" {
+			text = "This has to be accepted to go on."
+		}
+		list = append(list, problem{f.Name, text})
+	}
+	return list
+}
+
+// complete completes the stage with an `auth` object, or shows the form again
+// with what was wrong: at its last field, which is the one that proves something.
+func (a *API) complete(r *wire.Request, s stagePage, auth map[string]any, again formPage) (any, error) {
+	auth["type"], auth["session"] = s.stage, s.session
 	raw, err := json.Marshal(auth)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Accounts.CompleteStage(r.Context(), raw); err != nil {
-		e, ok := asError(err)
-		if !ok {
-			return nil, err
-		}
-		p.Text = e.Message
-		return a.render(0, p)
+	err = a.Accounts.CompleteStage(r.Context(), raw)
+	if err == nil {
+		return a.authDone()
 	}
-	return a.render(0, page{Title: "Done", Text: "You can close this page and go back to your client.", AuthDone: true})
+	e := told(r, err)
+	wrong := problem{Text: e.Message}
+	if n := len(again.Fields); n > 0 && again.Fields[n-1].Type != "" {
+		wrong.Field = again.Fields[n-1].Name
+	}
+	again.found([]problem{wrong})
+	return a.refused(e, again)
+}
+
+// authDone is the page with the script that tells the client.
+func (a *API) authDone() (any, error) {
+	return a.form(0, formPage{
+		base: a.base("Done"), Text: []string{"You can close this page and go back to your Matrix client."}, AuthDone: true,
+		policy: policy{script: true},
+	})
 }

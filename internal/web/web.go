@@ -1,23 +1,26 @@
-// Package web is what people see in a browser: the pages that links in mail
-// lead to, and the fallback pages of user-interactive authentication.
+// Package web is what people see in a browser: the account page, where they see
+// what there is of them, take a copy, end the account and read the receipt; the
+// pages that links in mail lead to; and the fallback pages of user-interactive
+// authentication.
 //
-// Holds: the pages and their handlers.
+// Holds: the pages and their handlers. None needs a script, a cookie of others or
+// anything from another host.
 //
-// May import: matrix, wire and the domain packages.
+// May import: matrix, wire, ratelimit and the domain packages.
 //
-// Never: SQL, a rule of the domain, another API package, anything from another
-// host.
+// Never: SQL, a rule of the domain, another API package.
 package web
 
 import (
-	"bytes"
-	"embed"
-	"html/template"
 	"net/http"
+	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"lethe/internal/account"
 	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
+	"lethe/internal/ratelimit"
 	"lethe/internal/wire"
 )
 
@@ -26,113 +29,75 @@ type API struct {
 	Accounts      *account.Service
 	Deactivations *deactivation.Service
 	ServerName    matrix.ServerName
-	// Policies are the terms that the fallback page of m.login.terms links to, by
-	// name.
-	Policies map[string]string
+	// BaseURL is where people reach this server, without a slash at its end.
+	BaseURL string
+	// SelfDeactivation lets people end their own accounts.
+	SelfDeactivation bool
+	// Grace is how long they can take that back; 0: not at all.
+	Grace   time.Duration
+	Support Support
+	Limits  Limits
+
+	// endings makes one of the same form sent twice: see endSelf.
+	endings singleflight.Group
 }
 
-//go:embed pages/*.html
-var files embed.FS
+// Support is whom people are told to ask; empty where the operator says nothing.
+type Support struct {
+	MatrixID, Email, Page string
+}
 
-var pages = template.Must(template.ParseFS(files, "pages/*.html"))
+// Limits are the rate limits, shared with the client-server API; nil for none.
+type Limits struct {
+	Address    *ratelimit.Limiter // requests, by address
+	Account    *ratelimit.Limiter // requests of somebody signed in, by user
+	Login      *ratelimit.Limiter // logins and proofs, by address
+	Mail       *ratelimit.Limiter // validation messages, by address
+	Deactivate *ratelimit.Limiter // requests to deactivate, by account
+}
+
+// accountPath is the account page, and the path of its cookie.
+const accountPath = "/_lethe/account"
 
 // Routes lists every page.
 func (a *API) Routes() []wire.Route {
+	get := func(path string, h wire.Handler) wire.Route {
+		return wire.Route{Method: http.MethodGet, Path: path, Handle: a.page(h)}
+	}
+	post := func(path string, h wire.Handler) wire.Route {
+		return wire.Route{Method: http.MethodPost, Path: path, Handle: a.page(h)}
+	}
+	own := func(h wire.Handler) wire.Handler { return a.sameOrigin(h) }
 	routes := []wire.Route{
-		{Method: http.MethodGet, Path: "/{$}", Handle: a.home},
-		{Method: http.MethodGet, Path: "/_lethe/validate", Handle: a.askValidate},
-		{Method: http.MethodPost, Path: "/_lethe/validate", Handle: a.validate},
-		{Method: http.MethodGet, Path: "/_lethe/undo", Handle: a.askUndo},
-		{Method: http.MethodPost, Path: "/_lethe/undo", Handle: a.undo},
+		get("/{$}", a.home),
+		get(accountPath, a.overview),
+		get(accountPath+"/sign-in", a.askSignIn),
+		post(accountPath+"/sign-in", own(a.signIn)),
+		post(accountPath+"/sign-out", own(a.signOut)),
+		get(accountPath+"/export", a.signedIn(a.export)),
+		get(accountPath+"/end", a.signedIn(a.askEnd)),
+		post(accountPath+"/end", own(a.end)),
+		get(accountPath+"/receipt/{id}", a.receipt),
+		get(accountPath+"/receipt/{id}/download", a.downloadReceipt),
+		get("/_lethe/validate", a.askValidate),
+		post("/_lethe/validate", a.validate),
+		get("/_lethe/undo", a.askUndo),
+		post("/_lethe/undo", a.undo),
 	}
 	for _, v := range []string{"v3", "r0"} {
 		path := "/_matrix/client/" + v + "/auth/{stage}/fallback/web"
-		routes = append(routes,
-			wire.Route{Method: http.MethodGet, Path: path, Handle: a.fallback},
-			wire.Route{Method: http.MethodPost, Path: path, Handle: a.fallbackSubmit})
+		routes = append(routes, get(path, a.fallback), post(path, a.fallbackSubmit))
 	}
 	return routes
 }
 
-// page is what the template shows.
-type page struct {
-	Server matrix.ServerName
-	Title  string
-	Text   string
-	// Action, if not "", is the button of a form with Fields.
-	Action   string
-	Fields   []field
-	Links    map[string]string
-	AuthDone bool
-}
-
-// field is an input of a form; one with a Value is hidden.
-type field struct{ Name, Label, Type, Value string }
-
-// csp allows the page its own style and script, by their hashes, and nothing
-// else.
-const csp = "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + scriptHash +
-	"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-
-func (a *API) render(status int, p page) (any, error) {
-	p.Server = a.ServerName
-	var buf bytes.Buffer
-	if err := pages.ExecuteTemplate(&buf, "page.html", p); err != nil {
-		return nil, err
-	}
-	return &wire.Response{
-		Status: status, ContentType: "text/html; charset=utf-8", Body: buf.Bytes(),
-		Header: http.Header{
-			"Content-Security-Policy": {csp}, "Referrer-Policy": {"no-referrer"}, "Cache-Control": {"no-store"},
-			"X-Content-Type-Options": {"nosniff"},
-		},
-	}, nil
-}
-
-// failed shows what was wrong, or passes on what is the server's own failure.
-func (a *API) failed(err error, title string) (any, error) {
-	if e, ok := asError(err); ok {
-		return a.render(http.StatusBadRequest, page{Title: title, Text: e.Message})
-	}
-	return nil, err
-}
-
+// home is what people find who open the server's address.
 func (a *API) home(*wire.Request) (any, error) {
-	return a.render(0, page{
-		Title: "This is a Matrix server", Text: "Sign in with a Matrix client of your choice. An account here can really end.",
+	return a.form(0, formPage{
+		base: a.base("This is a Matrix server"),
+		Text: []string{"To write and read messages, sign in with a Matrix client of your choice. An account here can really end."},
+		Links: []link{
+			{accountPath, "Your account: see what this server holds about you, take a copy, or end it"},
+		},
 	})
-}
-
-// askValidate shows a button: programs that look at links in mail before people
-// do must not confirm an address.
-func (a *API) askValidate(r *wire.Request) (any, error) {
-	return a.render(0, page{
-		Title: "Confirm your address", Text: "Press the button if you asked for this.", Action: "Confirm",
-		Fields: []field{{Name: "sid", Value: r.Query("sid")}, {Name: "token", Value: r.Query("token")}},
-	})
-}
-
-func (a *API) validate(r *wire.Request) (any, error) {
-	next, err := a.Accounts.SubmitToken(r.Context(), r.FormValue("sid"), r.FormValue("token"))
-	if err != nil {
-		return a.failed(err, "Confirm your address")
-	}
-	if next != "" {
-		return &wire.Response{Status: http.StatusSeeOther, Header: http.Header{"Location": {next}}}, nil
-	}
-	return a.render(0, page{Title: "Your address is confirmed", Text: "You can go back to your Matrix client now."})
-}
-
-func (a *API) askUndo(r *wire.Request) (any, error) {
-	return a.render(0, page{
-		Title: "Keep your account", Text: "Your account is being ended. Press the button to keep it.", Action: "Keep my account",
-		Fields: []field{{Name: "secret", Value: r.Query("secret")}},
-	})
-}
-
-func (a *API) undo(r *wire.Request) (any, error) {
-	if err := a.Deactivations.Undo(r.Context(), r.FormValue("secret")); err != nil {
-		return a.failed(err, "Keep your account")
-	}
-	return a.render(0, page{Title: "You keep your account", Text: "Sign in again with your password."})
 }
