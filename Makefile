@@ -89,14 +89,14 @@ check-layout:
 
 # A package has concurrency if it, or its tests, lock something, or use a database or a server. The
 # rest is values and arithmetic.
-CONCURRENT := sync|sync/atomic|golang\.org/x/sync/[a-z]+|lethe/internal/hstest|lethe/internal/storage/storagetest
+CONCURRENT := sync|sync/atomic|golang\.org/x/(sync|time)/[a-z]+|net/http/httptest|lethe/internal/(hstest|storage/storagetest)
 
 .PHONY: check-race
 check-race:
 	@echo '== races'
 	command -v "$$(go env CC)" >/dev/null || { echo 'The race detector needs a C compiler: install gcc and libc6-dev.'; exit 1; }
 	packages=$$(go list -f '{{.ImportPath}} {{join .Imports " "}} {{join .TestImports " "}} {{join .XTestImports " "}} ' ./... |
-		awk '/ ($(subst /,\/,$(CONCURRENT))) / { print $$1 }')
+		grep -E ' ($(CONCURRENT)) ' | cut -d' ' -f1)
 	CGO_ENABLED=1 go test -race $(TEST) $$packages
 
 .PHONY: fuzz
