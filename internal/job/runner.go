@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lethe/internal/matrix"
@@ -44,8 +45,10 @@ type Runner struct {
 	handlers map[string]Handler
 	wake     chan struct{}
 
-	mu   sync.Mutex
-	done chan struct{} // closed and replaced when a job ends
+	taking  sync.Mutex   // held while jobs are leased and counted
+	running atomic.Int64 // jobs that this runner has
+	mu      sync.Mutex
+	done    chan struct{} // closed and replaced when a job ends
 }
 
 // NewRunner makes a runner. Register all handlers before it runs.
@@ -85,8 +88,12 @@ func (r *Runner) ended() {
 	r.done = make(chan struct{})
 }
 
+// stopTime is how long the jobs that are running have to end when the runner is
+// stopped.
+const stopTime = 5 * time.Second
+
 // Run runs jobs until ctx ends, and returns once those that are running have
-// ended too. It is the only runner of its database: leases that an earlier
+// ended too, for which they get a few seconds. It is the only runner of its database: leases that an earlier
 // process left are void.
 func (r *Runner) Run(ctx context.Context) error {
 	err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() })
@@ -97,8 +104,13 @@ func (r *Runner) Run(ctx context.Context) error {
 		return fmt.Errorf("release jobs: %w", err)
 	}
 	slots := make(chan struct{}, r.opts.Workers)
+	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	defer func() {
+		defer time.AfterFunc(stopTime, abandon).Stop()
+		wg.Wait()
+	}()
 	for {
 		jobs, next, err := r.take(ctx, cap(slots)-len(slots))
 		if err != nil && ctx.Err() == nil {
@@ -107,7 +119,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		for _, j := range jobs {
 			slots <- struct{}{}
 			wg.Go(func() {
-				r.run(ctx, j)
+				r.run(work, j)
 				<-slots
 				r.Wake()
 			})
@@ -125,9 +137,21 @@ func (r *Runner) Run(ctx context.Context) error {
 // for tests, and for the command line.
 func (r *Runner) Drain(ctx context.Context) error {
 	for {
+		ended := r.Ended()
 		jobs, _, err := r.take(ctx, r.opts.Workers)
-		if err != nil || len(jobs) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(jobs) == 0 {
+			if r.running.Load() == 0 {
+				return nil
+			}
+			select { // what Run has taken may cause more
+			case <-ended:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 		var wg sync.WaitGroup
 		for _, j := range jobs {
@@ -159,6 +183,8 @@ func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time
 	if at > now {
 		return nil, min(next, at.Time().Sub(now.Time())), nil
 	}
+	r.taking.Lock()
+	defer r.taking.Unlock()
 	err = r.db.Update(ctx, func(tx *storage.Tx) (err error) {
 		jobs, err = tx.LeaseJobs(r.owner, now, now.Add(lease), n)
 		return err
@@ -166,12 +192,14 @@ func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time
 	if err != nil {
 		return nil, time.Second, err
 	}
+	r.running.Add(int64(len(jobs)))
 	return jobs, 0, nil // look again: there may be more
 }
 
 // run makes one attempt at a job and records how it ended.
 func (r *Runner) run(ctx context.Context, j storage.Job) {
 	defer r.ended()
+	defer r.running.Add(-1)
 	run := &Run{job: j, owner: r.owner, now: r.opts.Now}
 	err := r.attempt(ctx, run)
 	if err == nil && run.complete {
