@@ -143,6 +143,9 @@ func (s *Server) Stop() {
 // Settings are those the server was started with.
 func (s *Server) Settings() config.Settings { return s.settings }
 
+// Socket is the path of the socket of the command line.
+func (s *Server) Socket() string { return app.SocketPath(s.settings.DataDir) }
+
 // Answer is the answer to a request.
 type Answer struct {
 	Status int
