@@ -168,6 +168,8 @@ func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time
 	if n == 0 {
 		return nil, next, nil // the end of a running job wakes the runner
 	}
+	r.taking.Lock()
+	defer r.taking.Unlock()
 	now := matrix.TimestampOf(r.opts.Now())
 	var at matrix.Timestamp
 	err = r.db.View(ctx, func(tx *storage.Tx) (err error) {
@@ -183,8 +185,6 @@ func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time
 	if at > now {
 		return nil, min(next, at.Time().Sub(now.Time())), nil
 	}
-	r.taking.Lock()
-	defer r.taking.Unlock()
 	err = r.db.Update(ctx, func(tx *storage.Tx) (err error) {
 		jobs, err = tx.LeaseJobs(r.owner, now, now.Add(lease), n)
 		return err
