@@ -48,6 +48,20 @@ func (s *Server) Serve(ctx context.Context, ready func()) error {
 		return err
 	}
 	s.registerGauges()
+	return s.run(ctx, endpoints, ready)
+}
+
+// ServeOperator is [Server.Serve] with the socket of the command line alone: for
+// a command that finds no server.
+func (s *Server) ServeOperator(ctx context.Context, ready func()) error {
+	socket, err := listenSocket(SocketPath(s.settings.DataDir))
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, []endpoint{{"operator", socket, s.operatorRouter()}}, ready)
+}
+
+func (s *Server) run(ctx context.Context, endpoints []endpoint, ready func()) error {
 	// The upkeep ends after the last request has been answered.
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopUpkeep()
@@ -58,10 +72,18 @@ func (s *Server) Serve(ctx context.Context, ready func()) error {
 	for _, e := range endpoints {
 		requests.Go(func() error { return s.serve(gctx, e) })
 	}
+	requests.Go(func() error {
+		select {
+		case <-s.DB.Lost():
+			return errors.New("another process has taken the database; stopping")
+		case <-gctx.Done():
+			return nil
+		}
+	})
 	if ready != nil {
 		ready()
 	}
-	err = requests.Wait()
+	err := requests.Wait()
 	stopUpkeep()
 	return errors.Join(err, work.Wait())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -43,9 +44,8 @@ func ReadFile(path string) (*File, []Problem, error) {
 			problems = append(problems, Problem{Setting: key.Value, File: path, Line: key.Line, Message: message})
 		}
 	}
-	if len(problems) == 0 {
-		problems = f.checkValues()
-	}
+	problems = append(problems, f.checkValues()...)
+	slices.SortStableFunc(problems, func(a, b Problem) int { return a.Line - b.Line })
 	return f, problems, nil
 }
 
