@@ -68,16 +68,19 @@ func (l *pgLock) try(ctx context.Context) (ours bool, err error) {
 	return ours, err
 }
 
-// sign leaves this process's name. From here on it watches.
+// sign leaves this process's name.
 func (l *pgLock) sign(ctx context.Context) error {
 	_, err := l.conn.Exec(ctx, `INSERT INTO holder (id, process) VALUES (1, $1)
 		ON CONFLICT (id) DO UPDATE SET process = excluded.process`, l.name)
-	l.done = make(chan struct{})
 	return err
 }
 
-// watch keeps the lock until close, and calls lose if another process has got
-// it.
+// keep keeps the lock until close, and calls lose if another process has got it.
+func (l *pgLock) keep(lose func(error)) {
+	l.done = make(chan struct{})
+	go l.watch(lose)
+}
+
 func (l *pgLock) watch(lose func(error)) {
 	defer close(l.done)
 	for l.ctx.Err() == nil {

@@ -52,7 +52,7 @@ func openPostgres(ctx context.Context, url string, lose func(error)) (*pgEngine,
 		_ = e.close()
 		return nil, fmt.Errorf("open database %s on %s: %w", cfg.Database, cfg.Host, wrap(err))
 	}
-	go e.lock.watch(lose)
+	e.lock.keep(lose)
 	return e, nil
 }
 

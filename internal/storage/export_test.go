@@ -1,0 +1,57 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+)
+
+// Hook has SQLite's writer call before with each statement before it runs; an
+// error of before is the statement's error. Set it while nothing runs.
+func Hook(db *DB, before func(query string) error) {
+	e := db.engine.(*liteEngine)
+	e.q = hooked{e.writer, before}
+}
+
+type hooked struct {
+	querier
+	before func(query string) error
+}
+
+func (h hooked) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := h.before(query); err != nil {
+		return nil, err
+	}
+	return h.querier.ExecContext(ctx, query, args...)
+}
+
+// Control runs a statement on SQLite's writer, while nothing else runs.
+func Control(db *DB, stmt string) error { return db.engine.(*liteEngine).control(stmt) }
+
+// LockPID is the server process behind the connection with PostgreSQL's lock.
+func LockPID(db *DB) uint32 { return db.engine.(*pgEngine).lock.conn.PgConn().PID() }
+
+// Exec runs SQL text in a transaction.
+func (tx *Tx) Exec(query string, args ...any) error { return tx.run(query, args...) }
+
+// Wrap is wrap.
+func Wrap(err error) error { return wrap(err) }
+
+// WrapFile is wrapFile.
+func WrapFile(err error) error { return wrapFile(err) }
+
+// ShortLockWait makes Open give up soon on a lock that somebody has.
+func ShortLockWait(t *testing.T) {
+	old := pgLockWait
+	pgLockWait = 50 * time.Millisecond
+	t.Cleanup(func() { pgLockWait = old })
+}
+
+// CheckpointSoon empties the log soon after a change, in databases that are
+// opened from here on.
+func CheckpointSoon(t *testing.T) {
+	old := checkpointAfter
+	checkpointAfter = 10 * time.Millisecond
+	t.Cleanup(func() { checkpointAfter = old })
+}
