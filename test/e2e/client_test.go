@@ -100,9 +100,18 @@ func (c *client) call(method, path string, body any) answer {
 func (a answer) want(status int, code string) answer {
 	a.t.Helper()
 	if a.status != status || code != "" && a.json()["errcode"] != code {
-		a.t.Fatalf("%s answered %d %s, want %d %s", a.what, a.status, a.body, status, code)
+		a.t.Fatalf("%s answered %d %.1000s, want %d %s", a.what, a.status, a.body, status, code)
 	}
 	return a
+}
+
+// refused fails the test unless the request was one that the server does not
+// take, for whatever reason: pages say it in words.
+func (a answer) refused() {
+	a.t.Helper()
+	if a.status < 400 || a.status >= 500 {
+		a.t.Fatalf("%s answered %d %.1000s, want a refusal", a.what, a.status, a.body)
+	}
 }
 
 // json is the body as an object.
@@ -129,6 +138,9 @@ func (a answer) text(key string) string {
 // auth, which has to be refused, and then with a stage in the session given.
 func (c *client) prove(method, path string, body, stage object) answer {
 	c.t.Helper()
+	if body == nil {
+		body = object{}
+	}
 	first := c.call(method, path, body).want(http.StatusUnauthorized, "")
 	if first.json()["flows"] == nil {
 		c.t.Fatalf("%s: the 401 has no flows: %s", first.what, first.body)
@@ -161,18 +173,18 @@ var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value=
 
 // browse opens a link as a person does, presses the button if there is one, and
 // wants to read something on the page that comes.
-func browse(t *testing.T, ca *authority, link, want string) {
-	t.Helper()
-	c := &client{t: t, base: link, http: trusting(ca)}
-	page := c.call(http.MethodGet, "", nil).want(http.StatusOK, "")
+func (c *client) browse(link, want string) {
+	c.t.Helper()
+	browser := &client{t: c.t, base: link, http: c.http, seen: c.seen}
+	page := browser.call(http.MethodGet, "", nil).want(http.StatusOK, "")
 	if form := hiddenField.FindAllStringSubmatch(string(page.body), -1); form != nil {
 		values := url.Values{}
 		for _, field := range form {
 			values.Set(field[1], field[2])
 		}
-		page = c.call(http.MethodPost, "", values).want(http.StatusOK, "")
+		page = browser.call(http.MethodPost, "", values).want(http.StatusOK, "")
 	}
 	if !strings.Contains(string(page.body), want) {
-		t.Fatalf("%s: the page does not say %q:\n%s", link, want, page.body)
+		c.t.Fatalf("%s: the page does not say %q:\n%s", link, want, page.body)
 	}
 }

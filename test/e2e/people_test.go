@@ -73,7 +73,7 @@ func (w *world) addEmail(p *person, address string) {
 	sid := p.call(http.MethodPost, "/_matrix/client/v3/account/3pid/email/requestToken", object{
 		"client_secret": secret, "email": address, "send_attempt": 1,
 	}).want(http.StatusOK, "").text("sid")
-	browse(p.t, w.ca, find(p.t, linkPattern, w.mail.next(p.t, address)), "Your address is confirmed")
+	w.client.browse(find(p.t, linkPattern, w.mail.next(p.t, address)), "Your address is confirmed")
 	p.prove(http.MethodPost, "/_matrix/client/v3/account/3pid/add", object{
 		"client_secret": secret, "sid": sid,
 	}, p.auth()).want(http.StatusOK, "")

@@ -133,7 +133,7 @@ func (s *sydent) validate(t *testing.T, c *client, mail *mailServer, address, se
 	sid = c.call(http.MethodPost, "/validate/email/requestToken", object{
 		"client_secret": secret, "email": address, "send_attempt": 1,
 	}).want(http.StatusOK, "").text("sid")
-	browse(t, s.ca, find(t, linkPattern, mail.next(t, address)), "Verification successful")
+	c.browse(find(t, linkPattern, mail.next(t, address)), "Verification successful")
 	return sid
 }
 
