@@ -89,7 +89,7 @@ func Open(ctx context.Context, settings config.Settings, opts Options) (*Server,
 
 // DatabaseURL is where the settings say that the database is.
 func DatabaseURL(s config.Settings) string {
-	return cmp.Or(s.Database, "sqlite:"+filepath.Join(s.DataDir, "lethe.db"))
+	return cmp.Or(string(s.Database), "sqlite:"+filepath.Join(s.DataDir, "lethe.db"))
 }
 
 // baseURL is where people reach this server, without a slash at its end.

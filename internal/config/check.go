@@ -44,18 +44,15 @@ func (s *Settings) Check(file *File) []Problem {
 	c.url("terms-url", s.TermsURL)
 	c.url("sms-gateway", s.SMSGateway)
 	c.url("support-page", s.SupportPage)
-	if s.Database != "" && !hasPrefix(s.Database, "sqlite:", "postgres://", "postgresql://") {
+	if s.Database != "" && !hasPrefix(string(s.Database), "sqlite:", "postgres://", "postgresql://") {
 		c.add("database", "it must be sqlite:PATH or postgres://…")
 	}
 	if s.FederationListen != "" && (s.TLSCert == "" || s.TLSKey == "") {
 		c.add("federation-listen", "it needs tls-cert and tls-key too")
 	}
-	for name, path := range map[string]string{
-		"tls-cert": s.TLSCert, "tls-key": s.TLSKey, "trusted-ca": s.TrustedCA,
-		"smtp-password-file": s.SMTPPasswordFile, "registration-shared-secret-file": s.RegistrationSharedSecretFile,
-	} {
-		c.readable(name, path)
-	}
+	c.readable("tls-cert", s.TLSCert)
+	c.readable("tls-key", s.TLSKey)
+	c.readable("trusted-ca", s.TrustedCA)
 	for _, path := range s.Appservices {
 		c.readable("appservice", path)
 	}
@@ -64,9 +61,38 @@ func (s *Settings) Check(file *File) []Problem {
 			c.add("trusted-proxy", fmt.Sprintf("%q is not a network, as 10.0.0.0/8", p))
 		}
 	}
+	if s.FederationName != "" {
+		if _, err := matrix.ParseServerName(s.FederationName); err != nil {
+			c.add("federation-name", err.Error())
+		}
+	}
+	if s.SupportMatrixID != "" {
+		if _, err := matrix.ParseUserID(s.SupportMatrixID); err != nil {
+			c.add("support-matrix-id", err.Error())
+		}
+	}
+	s.checkLifetimes(&c)
 	s.checkMail(&c)
 	s.checkPasswords(&c)
+	s.checkSecrets(&c)
 	return c.problems
+}
+
+func (s *Settings) checkLifetimes(c *checker) {
+	for _, l := range []struct {
+		name  string
+		value Duration
+	}{
+		{"access-token-lifetime", s.AccessTokenLifetime},
+		{"login-token-lifetime", s.LoginTokenLifetime},
+		{"openid-token-lifetime", s.OpenIDTokenLifetime},
+		{"uia-session-lifetime", s.UIASessionLifetime},
+		{"validation-lifetime", s.ValidationLifetime},
+	} {
+		if l.value <= 0 {
+			c.add(l.name, "it must be longer than 0s")
+		}
+	}
 }
 
 func (s *Settings) checkMail(c *checker) {
@@ -74,15 +100,12 @@ func (s *Settings) checkMail(c *checker) {
 		if a, err := mail.ParseAddress(s.SMTPFrom); err != nil || a.Address != s.SMTPFrom {
 			c.add("smtp-from", "smtp-host needs the address that mail comes from, as matrix@example.org")
 		}
+		if s.SMTPPort < 1 || s.SMTPPort > 65535 {
+			c.add("smtp-port", "it must be from 1 to 65535")
+		}
 	}
 	if s.RequireEmail && s.SMTPHost == "" {
 		c.add("require-email", "it needs smtp-host, to validate addresses")
-	}
-	if s.SMTPPassword != "" && s.SMTPPasswordFile != "" {
-		c.add("smtp-password-file", "smtp-password is set too; only one of the two can be")
-	}
-	if s.RegistrationSharedSecret != "" && s.RegistrationSharedSecretFile != "" {
-		c.add("registration-shared-secret-file", "registration-shared-secret is set too; only one of the two can be")
 	}
 }
 
@@ -93,23 +116,64 @@ func (s *Settings) checkPasswords(c *checker) {
 	if s.Argon2Time < 1 || s.Argon2Threads < 1 || s.Argon2Memory < 8*uint32(s.Argon2Threads) {
 		c.add("argon2-memory", "argon2id needs one round, one thread and 8 KiB for each thread, at least")
 	}
+	if s.HashConcurrency < 0 {
+		c.add("hash-concurrency", "it must be 0 or more")
+	}
+}
+
+// secretFile is a secret that can be given as a file.
+type secretFile struct {
+	name   string // of the secret; its file has -file behind it
+	path   string
+	secret *Secret
+}
+
+func (s *Settings) secretFiles() []secretFile {
+	return []secretFile{
+		{"smtp-password", s.SMTPPasswordFile, &s.SMTPPassword},
+		{"registration-shared-secret", s.RegistrationSharedSecretFile, &s.RegistrationSharedSecret},
+	}
+}
+
+func (s *Settings) checkSecrets(c *checker) {
+	for _, f := range s.secretFiles() {
+		if f.path == "" {
+			continue
+		}
+		if *f.secret != "" {
+			c.add(f.name+"-file", f.name+" is set too; only one of the two can be")
+		}
+		if _, err := f.read(); err != nil {
+			c.add(f.name+"-file", err.Error())
+		}
+	}
 }
 
 // ReadSecrets fills the secrets that are given as files.
 func (s *Settings) ReadSecrets() error {
-	for path, secret := range map[string]*Secret{
-		s.SMTPPasswordFile: &s.SMTPPassword, s.RegistrationSharedSecretFile: &s.RegistrationSharedSecret,
-	} {
-		if path == "" {
+	for _, f := range s.secretFiles() {
+		if f.path == "" {
 			continue
 		}
-		raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		secret, err := f.read()
 		if err != nil {
-			return err
+			return fmt.Errorf("%s-file: %w", f.name, err)
 		}
-		*secret = Secret(strings.TrimSpace(string(raw)))
+		*f.secret = secret
 	}
 	return nil
+}
+
+func (f secretFile) read() (Secret, error) {
+	raw, err := os.ReadFile(f.path)
+	if err != nil {
+		return "", err
+	}
+	secret := Secret(strings.TrimSpace(string(raw)))
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty", f.path)
+	}
+	return secret, nil
 }
 
 type checker struct {

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"slices"
@@ -26,12 +29,15 @@ func ReadFile(path string) (*File, []Problem, error) {
 		return nil, nil, err
 	}
 	f := &File{Path: path, values: map[string][]string{}, lines: map[string]int{}}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err != nil {
+	docs := yaml.NewDecoder(bytes.NewReader(raw))
+	var doc, more yaml.Node
+	if err := docs.Decode(&doc); errors.Is(err, io.EOF) {
+		return f, nil, nil
+	} else if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(doc.Content) == 0 {
-		return f, nil, nil
+	if err := docs.Decode(&more); !errors.Is(err, io.EOF) {
+		return f, []Problem{{File: path, Line: more.Line, Setting: "(file)", Message: "it must have one document: no ---"}}, nil
 	}
 	root := doc.Content[0]
 	if root.Kind != yaml.MappingNode {

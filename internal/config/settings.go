@@ -10,7 +10,7 @@ type Settings struct {
 	Listen        string `name:"listen" default:"127.0.0.1:8008" help:"Address for clients, without TLS."`
 	PublicBaseURL string `name:"public-base-url" help:"URL under which clients reach this server, for links in mail and /.well-known. Default: http:// and the listen address."`
 	DataDir       string `name:"data-dir" default:"./lethe-data" help:"Folder for the database and the socket of the command line."`
-	Database      string `name:"database" help:"sqlite:PATH or postgres://user:password@host/name. Default: sqlite:lethe.db in the data folder."`
+	Database      Secret `name:"database" help:"sqlite:PATH or postgres://user:password@host/name. Default: sqlite:lethe.db in the data folder."`
 
 	FederationListen string   `name:"federation-listen" help:"Address for other servers, with TLS; needs tls-cert and tls-key."`
 	TLSCert          string   `name:"tls-cert" help:"File with the certificate chain for federation-listen, PEM."`

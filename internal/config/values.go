@@ -2,13 +2,18 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Secret is a setting that is never shown.
+// Secret is a setting that is never shown: not by package fmt whatever the verb,
+// not in logs, JSON or YAML. Converting it to a string shows it.
 type Secret string
+
+// Format hides the secret from every verb of package fmt.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // String hides the secret.
 func (s Secret) String() string {

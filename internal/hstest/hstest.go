@@ -84,7 +84,7 @@ func New(t testing.TB, engine string, opts ...Option) *Server {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	o := options{settings: config.Defaults(), clock: time.Now}
 	o.settings.ServerName, o.settings.DataDir = ServerName, dir
-	o.settings.Database = storagetest.URL(t, engine)
+	o.settings.Database = config.Secret(storagetest.URL(t, engine))
 	o.settings.Registration, o.settings.RateLimits = "open", "off"
 	o.settings.Argon2Memory, o.settings.Argon2Time = 8, 1
 	for _, opt := range opts {
