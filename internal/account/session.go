@@ -85,8 +85,12 @@ func (s *Service) LogoutAll(ctx context.Context, user matrix.UserID) error {
 	return err
 }
 
-// Devices lists the devices of user, oldest first.
+// Devices lists the devices of user, oldest first, each with when it was seen
+// last: clients of old need that of the one that has just logged in, too.
 func (s *Service) Devices(ctx context.Context, user matrix.UserID) (list []storage.Device, err error) {
+	if err := s.flushSeen(ctx); err != nil {
+		return nil, err
+	}
 	err = s.db.View(ctx, func(tx *storage.Tx) (err error) {
 		list, err = tx.Devices(user)
 		return err

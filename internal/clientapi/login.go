@@ -101,7 +101,7 @@ func (a *API) login(r *wire.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.sessionBody(session), nil
+	return a.began(r, session), nil
 }
 
 // loginAppservice begins a session for a user of the application service whose
@@ -140,7 +140,9 @@ type sessionBody struct {
 	WellKnown    any               `json:"well_known,omitzero"`
 }
 
-func (a *API) sessionBody(s account.Session) sessionBody {
+// began notes that the device of a new session was seen, and makes the answer.
+func (a *API) began(r *wire.Request, s account.Session) sessionBody {
+	a.Accounts.Seen(account.Requester{UserID: s.UserID, DeviceID: s.DeviceID}, r.Remote.String(), r.UserAgent())
 	body := sessionBody{
 		UserID: s.UserID, HomeServer: a.Options.ServerName, DeviceID: s.DeviceID,
 		AccessToken: s.AccessToken, RefreshToken: s.RefreshToken, ExpiresInMS: s.ExpiresIn.Milliseconds(),

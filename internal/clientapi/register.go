@@ -143,7 +143,7 @@ func (a *API) registerUser(r *wire.Request, q registerRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.sessionBody(session), nil
+	return a.began(r, session), nil
 }
 
 // storedRegistration is what is kept of a round; of a password its hash.
@@ -202,7 +202,7 @@ func (a *API) registerGuest(r *wire.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.sessionBody(session), nil
+	return a.began(r, session), nil
 }
 
 // registerAppservice makes an account in the namespaces of an application
@@ -230,7 +230,7 @@ func (a *API) registerAppservice(r *wire.Request, q registerRequest, s *appservi
 	if err != nil {
 		return nil, err
 	}
-	return a.sessionBody(session), nil
+	return a.began(r, session), nil
 }
 
 // available is GET /register/available.
