@@ -112,6 +112,7 @@ func TestMistakes(t *testing.T) {
 		{"url of another kind", edit(`url: null`, `url: "ftp://x"`), []string{"line 2", "http"}},
 		{"sender", edit(`_irc_bot`, `a:b`), []string{"line 5", "sender_localpart"}},
 		{"regex", edit(`@shared_.*`, `@shared_(.*`), []string{"line 14", "regex"}},
+		{"regex that closes a bracket", edit(`@shared_.*`, `@a)|(?:@b`), []string{"line 14", "regex"}},
 		{"lookahead", edit(`@shared_.*`, `@(?!x).*`), []string{"line 14", "regex"}},
 		{"exclusive missing", edit("exclusive: false\n      ", ""), []string{"line 13", "exclusive"}},
 		{"exclusive is a list", edit("exclusive: false", `exclusive: []`), []string{"line 13"}},

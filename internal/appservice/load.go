@@ -123,7 +123,7 @@ func address(n yaml.Node, m *mistakes) string {
 // `@bob:example.org` is not also `@bob:example.org.example.com`.
 func namespaces(entries []entry, m *mistakes) (list []namespace) {
 	for _, e := range entries {
-		pattern, err := regexp.Compile(`^(?:` + e.Regex.value + `)$`)
+		_, err := regexp.Compile(e.Regex.value) // by itself, so that it cannot close the bracket below
 		switch {
 		case e.Regex.value == "":
 			m.add(e.Regex.line, "each namespace needs a regex")
@@ -132,7 +132,7 @@ func namespaces(entries []entry, m *mistakes) (list []namespace) {
 		case e.Exclusive == nil:
 			m.add(e.Regex.line, "the namespace needs the key exclusive, true or false")
 		default:
-			list = append(list, namespace{*e.Exclusive, pattern})
+			list = append(list, namespace{*e.Exclusive, regexp.MustCompile(`^(?:` + e.Regex.value + `)$`)})
 		}
 	}
 	return list
