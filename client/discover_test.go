@@ -19,6 +19,7 @@ import (
 // web is a host that every name leads to, with its answers by path.
 type web struct {
 	*httptest.Server
+	clear   *httptest.Server // the same, without TLS
 	answers map[string]http.HandlerFunc
 	hosts   []string // that /.well-known was asked of
 }
@@ -26,7 +27,7 @@ type web struct {
 func newWeb(t *testing.T) *web {
 	t.Helper()
 	w := &web{answers: map[string]http.HandlerFunc{}}
-	w.Server = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	answer := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
 			t.Errorf("%s was sent a token", r.URL)
 		}
@@ -38,8 +39,10 @@ func newWeb(t *testing.T) *web {
 			return
 		}
 		http.NotFound(rw, r)
-	}))
+	})
+	w.Server, w.clear = httptest.NewTLSServer(answer), httptest.NewServer(answer)
 	t.Cleanup(w.Close)
+	t.Cleanup(w.clear.Close)
 	return w
 }
 
@@ -47,9 +50,13 @@ func newWeb(t *testing.T) *web {
 func (w *web) client() *client.Client {
 	transport := w.Client().Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.InsecureSkipVerify = true
-	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, network, w.Listener.Addr().String())
+		server := w.Server
+		if strings.HasSuffix(address, ":80") {
+			server = w.clear
+		}
+		return d.DialContext(ctx, network, server.Listener.Addr().String())
 	}
 	return &client.Client{Token: "tok", HTTP: &http.Client{Transport: transport}}
 }
@@ -85,7 +92,7 @@ func TestDiscoverFollowsTheRulesOfTheSpecification(t *testing.T) {
 		{"homeserver", answers{wellKnown: says(200, good), versions: says(200, speaks)}, found, nil},
 		{"with identity server", answers{wellKnown: says(200, withID), versions: says(200, speaks), identity: says(200, `{}`)}, foundID, nil},
 		{"redirected", answers{wellKnown: redirect("https://www.example.org/there"), "/there": says(200, good), versions: says(200, speaks)}, found, nil},
-		{"redirected into the clear", answers{wellKnown: redirect("http://www.example.org/there"), "/there": says(200, good)}, client.Discovery{}, client.ErrFailPrompt},
+		{"redirected into the clear", answers{wellKnown: redirect("http://www.example.org/there"), "/there": says(200, good), versions: says(200, speaks)}, client.Discovery{}, client.ErrFailPrompt},
 		{"redirected in circles", answers{wellKnown: redirect(wellKnown)}, client.Discovery{}, client.ErrFailPrompt},
 		{"404", answers{}, client.Discovery{}, client.ErrIgnore},
 		{"500", answers{wellKnown: says(500, "")}, client.Discovery{}, client.ErrFailPrompt},
