@@ -25,14 +25,18 @@ type request struct {
 // SignRequest returns the value of the Authorization header with which origin
 // sends a request to destination. uri is the path with its query, content the
 // JSON body, empty for none.
-func SignRequest(method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey) (string, error) {
+func SignRequest(
+	method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey,
+) (string, error) {
 	return request{Method: method, URI: uri, Origin: origin, Destination: destination, Content: content}.sign(key)
 }
 
 // SignIdentityRequest is [SignRequest] in the form that Synapse and Sydent had
 // among themselves before it was specified, and that Sydent still takes alone:
 // what is signed has its destination under destination_is.
-func SignIdentityRequest(method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey) (string, error) {
+func SignIdentityRequest(
+	method, uri string, origin matrix.ServerName, destination string, content []byte, key SigningKey,
+) (string, error) {
 	return request{Method: method, URI: uri, Origin: origin, DestinationIs: destination, Content: content}.sign(key)
 }
 

@@ -24,8 +24,8 @@ import (
 	"lethe/internal/outbound"
 )
 
-// ErrRefused: the identity server understood the request and will not do it, or
-// does not have the endpoint. Trying again soon makes no sense.
+// ErrRefused is that the identity server understood the request and will not do
+// it, or does not have the endpoint. Trying again soon makes no sense.
 var ErrRefused = errors.New("the identity server refuses")
 
 // Client makes requests to identity servers in the name of this server. It is
@@ -97,7 +97,9 @@ func (c *Client) Unbind(ctx context.Context, server matrix.ServerName, mxid matr
 }
 
 // signer is a way to sign a request: one of [event]'s.
-type signer func(method, uri string, origin matrix.ServerName, destination string, content []byte, key event.SigningKey) (string, error)
+type signer func(
+	method, uri string, origin matrix.ServerName, destination string, content []byte, key event.SigningKey,
+) (string, error)
 
 // signed sends the request of [Client.Unbind].
 func (c *Client) signed(ctx context.Context, sign signer, server matrix.ServerName, body []byte) error {

@@ -83,8 +83,10 @@ func (w *world) refused(p *person, tokens credentials, address string) {
 	nobody := w.client
 	for _, token := range tokens.access {
 		for _, call := range [][2]string{
-			{http.MethodGet, v3 + "/account/whoami"}, {http.MethodPost, v3 + "/logout"},
-			{http.MethodPost, v3 + "/account/deactivate"}, {http.MethodGet, v3 + "/devices"},
+			{http.MethodGet, v3 + "/account/whoami"},
+			{http.MethodPost, v3 + "/logout"},
+			{http.MethodPost, v3 + "/account/deactivate"},
+			{http.MethodGet, v3 + "/devices"},
 		} {
 			got := p.with(token).call(call[0], call[1], object{}).want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
 			if got.json()["soft_logout"] == true {

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // the protocol has it
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,9 +36,7 @@ func (w *world) register(t *testing.T, name string) *person {
 func (p *person) login(options object) answer {
 	p.t.Helper()
 	body := object{"type": "m.login.password", "password": p.secret, "identifier": object{"type": "m.id.user", "user": p.name}}
-	for key, value := range options {
-		body[key] = value
-	}
+	maps.Copy(body, options)
 	return p.with("").call(http.MethodPost, "/_matrix/client/v3/login", body)
 }
 
