@@ -123,10 +123,10 @@ func (s *Service) Deactivate(ctx context.Context, req Request) (Result, error) {
 		undo, err = s.end(tx, &d, req)
 		return err
 	})
+	s.accounts.Forget(req.User) // after an error too: a commit whose answer was lost may have happened
 	if err != nil {
 		return Result{}, err
 	}
-	s.accounts.Forget(req.User)
 	s.opts.Ended(req.User, req.Erase)
 	unbind := s.awaitUnbind(ctx, d)
 	return Result{ID: d.ID, Unbind: unbind, UndoUntil: d.GraceUntil, Undo: undo}, nil
