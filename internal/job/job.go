@@ -51,7 +51,7 @@ func Enqueue(tx *storage.Tx, now time.Time, n New) error {
 	})
 }
 
-// ErrLeaseLost: the job has become another's, or is done.
+// ErrLeaseLost says that the job has become another's, or is done.
 var ErrLeaseLost = errors.New("the job is no longer this runner's")
 
 // Run is one attempt at a job.
@@ -109,8 +109,7 @@ func pause(attempts int64, err error) time.Duration {
 	if attempts < 18 {
 		p = min(firstPause<<max(attempts-1, 0), maxPause)
 	}
-	var l later
-	if errors.As(err, &l) {
+	if l, ok := errors.AsType[later](err); ok {
 		p = min(max(p, l.after), maxPause)
 	}
 	return p - jitter(p/5)

@@ -125,8 +125,10 @@ func TestAJobGetsItsPayloadAndIsDoneWithItsEffect(t *testing.T) {
 		drain(t, r)
 		at := matrix.TimestampOf(c.now())
 		jobs := jobsOf(t, db)
-		want := []storage.Job{{Kind: "make", Subject: "s", UniqueKey: "k", Payload: []byte(`{}`), Done: true, Attempts: 1,
-			RunAt: at, CreatedAt: at, DoneAt: at}}
+		want := []storage.Job{{
+			Kind: "make", Subject: "s", UniqueKey: "k", Payload: []byte(`{}`), Done: true, Attempts: 1,
+			RunAt: at, CreatedAt: at, DoneAt: at,
+		}}
 		for i := range jobs {
 			jobs[i].ID = ""
 		}
@@ -193,10 +195,14 @@ func TestWhatWentWrongIsKept(t *testing.T) {
 		{"a long text", func(context.Context, *job.Run) error { return errors.New(long) }, long[:500], 0},
 		{"a text cut in a character", func(context.Context, *job.Run) error { return errors.New("x" + long) }, "x" + long[:498], 0},
 		{"a text that no database takes", func(context.Context, *job.Run) error { return errors.New("a\x00\xff") }, "a\uFFFD\uFFFD", 0},
-		{"a time", func(context.Context, *job.Run) error { return fmt.Errorf("busy: %w", job.Later(errNo, time.Hour)) },
-			"busy: no", time.Hour - 12*time.Minute},
-		{"a payload that is not what it should be", func(_ context.Context, run *job.Run) error { return run.Payload(new(int)) },
-			"cannot unmarshal", 0},
+		{
+			"a time", func(context.Context, *job.Run) error { return fmt.Errorf("busy: %w", job.Later(errNo, time.Hour)) },
+			"busy: no", time.Hour - 12*time.Minute,
+		},
+		{
+			"a payload that is not what it should be", func(_ context.Context, run *job.Run) error { return run.Payload(new(int)) },
+			"cannot unmarshal", 0,
+		},
 	}
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		c := newClock()

@@ -98,7 +98,7 @@ const stopTime = 5 * time.Second
 func (r *Runner) Run(ctx context.Context) error {
 	err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() })
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // it was stopped before it began
+		return nil // it was stopped before it began
 	}
 	if err != nil {
 		return fmt.Errorf("release jobs: %w", err)
@@ -290,7 +290,9 @@ func (r *Runner) keep(ctx context.Context, lost context.CancelFunc, id string) {
 }
 
 // jitter is a random duration below d.
-func jitter(d time.Duration) time.Duration { return mathrand.N(max(d, 1)) }
+func jitter(d time.Duration) time.Duration {
+	return mathrand.N(max(d, 1)) //nolint:gosec // it spreads load and keeps no secret
+}
 
 // StuckAfter is how many attempts make a job one that somebody should look at.
 const StuckAfter = 5

@@ -34,9 +34,9 @@ func TestAccountSettingsChangeOneAccount(t *testing.T) {
 
 		do(t, db, step2((*storage.Tx).SetPasswordHash, alice, ""), step2((*storage.Tx).SetAdmin, alice, false),
 			step2((*storage.Tx).SetLocked, alice, 0), step2((*storage.Tx).SetSuspended, alice, 0))
-		clear := account(alice)
-		clear.PasswordHash = ""
-		want(t, db, clear, bind((*storage.Tx).Account, alice))
+		plain := account(alice)
+		plain.PasswordHash = ""
+		want(t, db, plain, bind((*storage.Tx).Account, alice))
 	})
 }
 

@@ -59,8 +59,10 @@ func TestEndingsAreListedLatestFirst(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		people(t, db, alice, bob)
 		for _, d := range []storage.Deactivation{
-			{ID: "1", UserID: alice, State: storage.Undone, CreatedAt: 1}, {ID: "2", UserID: bob, State: storage.Running, CreatedAt: 2},
-			{ID: "3", UserID: alice, State: storage.Running, CreatedAt: 2}, {ID: "4", UserID: alice, State: storage.Done, CreatedAt: 4},
+			{ID: "1", UserID: alice, State: storage.Undone, CreatedAt: 1},
+			{ID: "2", UserID: bob, State: storage.Running, CreatedAt: 2},
+			{ID: "3", UserID: alice, State: storage.Running, CreatedAt: 2},
+			{ID: "4", UserID: alice, State: storage.Done, CreatedAt: 4},
 		} {
 			d.RequestedBy = "self"
 			do(t, db, step((*storage.Tx).AddDeactivation, d))

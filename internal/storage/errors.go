@@ -20,7 +20,8 @@ var (
 	// ErrExists: a row with this key is there already.
 	ErrExists = errors.New("exists already")
 	// ErrNewer: the schema was made by a newer Lethe.
-	ErrNewer = errors.New("the database was made by a newer version of Lethe; use that version, or restore a backup from before the upgrade")
+	ErrNewer = errors.New("the database was made by a newer version of Lethe; " +
+		"use that version, or restore a backup from before the upgrade")
 	// ErrLocked: another process has the database.
 	ErrLocked = errors.New("the database is in use by another process (a running lethe?)")
 	// ErrReadOnly: the database cannot be written.
@@ -54,8 +55,7 @@ func wrap(err error) error {
 }
 
 func conditionOf(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case pgUniqueViolation:
 			return ErrExists
@@ -66,8 +66,8 @@ func conditionOf(err error) error {
 		}
 		return nil
 	}
-	var lite *sqlite.Error
-	if !errors.As(err, &lite) {
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
 		return nil
 	}
 	switch lite.Code() {
@@ -99,6 +99,6 @@ func retryable(err error) bool {
 	if errors.Is(err, driver.ErrBadConn) {
 		return true // a connection that broke while it was idle; nothing was sent
 	}
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == pgSerializationFailure || pg.Code == pgDeadlockDetected)
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == pgSerializationFailure || pg.Code == pgDeadlockDetected)
 }

@@ -88,7 +88,7 @@ func (e *pgEngine) update(ctx context.Context, fn func(*Tx) error) error {
 		if !retryable(err) || attempt == maxRetries {
 			return err
 		}
-		pause := time.Duration(1+rand.IntN(4<<min(attempt, 6))) * time.Millisecond
+		pause := time.Duration(1+rand.IntN(4<<min(attempt, 6))) * time.Millisecond //nolint:gosec // it keeps no secret
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -11,14 +11,14 @@ import (
 
 func TestRegistrationTokensAreManaged(t *testing.T) {
 	one := storage.RegistrationToken{Token: "one", UsesAllowed: 3, ExpiresAt: 50, CreatedAt: 1}
-	any := storage.RegistrationToken{Token: "any", UsesAllowed: -1, CreatedAt: 2}
+	unbounded := storage.RegistrationToken{Token: "any", UsesAllowed: -1, CreatedAt: 2}
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		wantNone(t, db, bind2((*storage.Tx).RegistrationToken, "one", 5))
 		wantNone(t, db, bind2((*storage.Tx).LockRegistrationToken, "one", 5))
-		do(t, db, step((*storage.Tx).CreateRegistrationToken, any), step((*storage.Tx).CreateRegistrationToken, one))
+		do(t, db, step((*storage.Tx).CreateRegistrationToken, unbounded), step((*storage.Tx).CreateRegistrationToken, one))
 		wantErr(t, db, storage.ErrExists, step((*storage.Tx).CreateRegistrationToken, one))
 		want(t, db, one, bind2((*storage.Tx).RegistrationToken, "one", 5))
-		want(t, db, []storage.RegistrationToken{one, any}, bind((*storage.Tx).RegistrationTokens, 5))
+		want(t, db, []storage.RegistrationToken{one, unbounded}, bind((*storage.Tx).RegistrationTokens, 5))
 
 		update := func(token string, uses int64, expires matrix.Timestamp) func(*storage.Tx) error {
 			return func(tx *storage.Tx) error { return tx.UpdateRegistrationToken(token, uses, expires) }
@@ -82,7 +82,8 @@ func TestTermsAreAcceptedOncePerVersion(t *testing.T) {
 		}
 		do(t, db, accept("privacy", "1", 5), accept("privacy", "1", 9), accept("privacy", "2", 9), accept("terms", "1", 5))
 		want(t, db, []storage.AcceptedTerms{
-			{Policy: "privacy", Version: "1", AcceptedAt: 5}, {Policy: "terms", Version: "1", AcceptedAt: 5},
+			{Policy: "privacy", Version: "1", AcceptedAt: 5},
+			{Policy: "terms", Version: "1", AcceptedAt: 5},
 			{Policy: "privacy", Version: "2", AcceptedAt: 9},
 		}, bind((*storage.Tx).TermsOf, alice))
 		want(t, db, nil, bind((*storage.Tx).TermsOf, bob))

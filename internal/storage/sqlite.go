@@ -126,7 +126,7 @@ func (e *liteEngine) open(ctx context.Context, path string) (err error) {
 // private makes the database's file, if it is missing, readable for nobody
 // else; SQLite gives its other files the same mode.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names it
 	if err != nil {
 		return wrapFile(err)
 	}
@@ -142,7 +142,7 @@ func sqliteDSN(path string, pragmas []string) string {
 // lockFile takes the lock that keeps a second process away: positions and
 // group commit live in one process.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, wrapFile(err)
 	}

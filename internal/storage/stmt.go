@@ -35,7 +35,7 @@ func (c *liteConn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 
 // ExecContext is that of [querier].
 func (c *liteConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := c.stmt(ctx, query)
+	stmt, err := c.stmt(ctx, query) //nolint:sqlclosecheck // it is kept, and closed with the connection
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (c *liteConn) ExecContext(ctx context.Context, query string, args ...any) (
 
 // QueryContext is that of [querier].
 func (c *liteConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := c.stmt(ctx, query)
+	stmt, err := c.stmt(ctx, query) //nolint:sqlclosecheck // it is kept, and closed with the connection
 	if err != nil {
 		return nil, err
 	}
