@@ -94,11 +94,11 @@ func TestNoServices(t *testing.T) {
 }
 
 func TestMistakes(t *testing.T) {
-	edit := func(old, new string) string {
-		if !strings.Contains(irc, old) {
-			t.Fatalf("the registration has no %q", old)
+	edit := func(from, to string) string {
+		if !strings.Contains(irc, from) {
+			t.Fatalf("the registration has no %q", from)
 		}
-		return strings.Replace(irc, old, new, 1)
+		return strings.Replace(irc, from, to, 1)
 	}
 	for _, tc := range []struct {
 		name string

@@ -95,20 +95,18 @@ func (f *File) Values(name string) []string { return f.values[name] }
 
 // Names lists the names of all settings, in their order.
 func Names() []string {
-	t := reflect.TypeFor[Settings]()
-	names := make([]string, 0, t.NumField())
-	for i := range t.NumField() {
-		names = append(names, t.Field(i).Tag.Get("name"))
+	var names []string
+	for field := range reflect.TypeFor[Settings]().Fields() {
+		names = append(names, field.Tag.Get("name"))
 	}
 	return names
 }
 
 // fields is the fields of [Settings] by the names of the settings.
 func fields() map[string]reflect.StructField {
-	t := reflect.TypeFor[Settings]()
-	m := make(map[string]reflect.StructField, t.NumField())
-	for i := range t.NumField() {
-		m[t.Field(i).Tag.Get("name")] = t.Field(i)
+	m := map[string]reflect.StructField{}
+	for field := range reflect.TypeFor[Settings]().Fields() {
+		m[field.Tag.Get("name")] = field
 	}
 	return m
 }

@@ -11,9 +11,8 @@ import (
 func WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("| setting | default | |\n|---|---|---|\n")
-	t := reflect.TypeFor[Settings]()
-	for i := range t.NumField() {
-		tag := t.Field(i).Tag
+	for field := range reflect.TypeFor[Settings]().Fields() {
+		tag := field.Tag
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", tag.Get("name"), code(tag.Get("default")), tag.Get("help"))
 	}
 	_, err := io.WriteString(w, b.String())

@@ -72,11 +72,11 @@ func TestVerifyJSONTakesWhatIsTheSame(t *testing.T) {
 
 func TestVerifyJSONRefusesWhatIsNot(t *testing.T) {
 	public := specKey(t).Public()
-	edit := func(old, new string) string {
-		if !strings.Contains(signed, old) {
-			t.Fatalf("the object has no %s", old)
+	edit := func(from, to string) string {
+		if !strings.Contains(signed, from) {
+			t.Fatalf("the object has no %s", from)
 		}
-		return strings.Replace(signed, old, new, 1)
+		return strings.Replace(signed, from, to, 1)
 	}
 	for name, obj := range map[string]string{
 		"value changed": edit(`"one":1`, `"one":2`), "type changed": edit(`"one":1`, `"one":"1"`),

@@ -48,7 +48,9 @@ type threepid struct {
 
 // Validated returns the identifier that the session sid at an identity server
 // has validated (Identity Service API, GET /3pid/getValidated3pid).
-func (c *Client) Validated(ctx context.Context, server matrix.ServerName, accessToken, sid, clientSecret string) (matrix.Threepid, error) {
+func (c *Client) Validated(
+	ctx context.Context, server matrix.ServerName, accessToken, sid, clientSecret string,
+) (matrix.Threepid, error) {
 	path := "/_matrix/identity/v2/3pid/getValidated3pid?" +
 		url.Values{"sid": {sid}, "client_secret": {clientSecret}}.Encode()
 	header := http.Header{"Authorization": {"Bearer " + accessToken}}
@@ -66,7 +68,9 @@ func (c *Client) Validated(ctx context.Context, server matrix.ServerName, access
 // Bind publishes that mxid has the identifier that the session sid at the
 // identity server validated (Identity Service API, POST /3pid/bind). accessToken
 // is the user's, for the identity server.
-func (c *Client) Bind(ctx context.Context, server matrix.ServerName, accessToken, sid, clientSecret string, mxid matrix.UserID) error {
+func (c *Client) Bind(
+	ctx context.Context, server matrix.ServerName, accessToken, sid, clientSecret string, mxid matrix.UserID,
+) error {
 	body, err := json.Marshal(map[string]string{"sid": sid, "client_secret": clientSecret, "mxid": string(mxid)})
 	if err != nil {
 		return err
@@ -146,7 +150,9 @@ func (e *StatusError) Is(target error) bool {
 	return e.Status >= 300 && e.Status < 500
 }
 
-func (c *Client) do(ctx context.Context, method string, server matrix.ServerName, path string, header http.Header, body []byte) (outbound.Response, error) {
+func (c *Client) do(
+	ctx context.Context, method string, server matrix.ServerName, path string, header http.Header, body []byte,
+) (outbound.Response, error) {
 	if body != nil {
 		header.Set("Content-Type", "application/json")
 	}

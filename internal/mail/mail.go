@@ -48,7 +48,7 @@ type Options struct {
 	Timeout  time.Duration // for a whole message; 0 is 20 s
 }
 
-// ErrNotConfigured: no mail server is set.
+// ErrNotConfigured is that no mail server is set.
 var ErrNotConfigured = errors.New("no mail server is configured")
 
 // Sender sends mail. It is safe for concurrent use: every message has a

@@ -35,19 +35,10 @@ const (
 	CodeThreePIDInUse        Code = "M_THREEPID_IN_USE"
 	CodeThreePIDNotFound     Code = "M_THREEPID_NOT_FOUND"
 	CodeThreePIDAuthFailed   Code = "M_THREEPID_AUTH_FAILED"
-	CodeThreePIDDenied       Code = "M_THREEPID_DENIED"
 	CodeThreePIDMedium       Code = "M_THREEPID_MEDIUM_NOT_SUPPORTED"
-	CodeServerNotTrusted     Code = "M_SERVER_NOT_TRUSTED"
 	CodeGuestAccessForbidden Code = "M_GUEST_ACCESS_FORBIDDEN"
 	CodeProfileTooLarge      Code = "M_PROFILE_TOO_LARGE"
 	CodeKeyTooLarge          Code = "M_KEY_TOO_LARGE"
-	CodeSessionNotValidated  Code = "M_SESSION_NOT_VALIDATED"
-	CodeNoValidSession       Code = "M_NO_VALID_SESSION"
-	CodeAppserviceLogin      Code = "M_APPSERVICE_LOGIN_UNSUPPORTED"
-	CodeUserLimitExceeded    Code = "M_USER_LIMIT_EXCEEDED"
-	CodeConnectionFailed     Code = "M_CONNECTION_FAILED"
-	CodeConnectionTimeout    Code = "M_CONNECTION_TIMEOUT"
-	CodeBadStatus            Code = "M_BAD_STATUS"
 )
 
 // Error is the one error type of this program: what the requester is told
@@ -103,8 +94,7 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // CodeOf returns the code of the [Error] in err's chain, or "" if there is none.
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return ""

@@ -24,7 +24,8 @@ type ServerName string
 // taken as the grammar has them, labels that no name server would give included;
 // ports are those that exist.
 func ParseServerName(s string) (ServerName, error) {
-	host, port, hasPort := s, "", false
+	var host, port string
+	var hasPort bool
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {

@@ -19,7 +19,7 @@ var callingCodes = func() map[string]string {
 		SY963 SZ268 TC1 TD235 TG228 TH66 TJ992 TK690 TL670 TM993 TN216 TO676 TR90 TT1 TV688 TW886 TZ255
 		UA380 UG256 US1 UY598 UZ998 VA39 VC1 VE58 VG1 VI1 VN84 VU678 WF681 WS685 XK383 YE967 YT262 ZA27 ZM260 ZW263`
 	m := map[string]string{}
-	for _, entry := range strings.Fields(table) {
+	for entry := range strings.FieldsSeq(table) {
 		m[entry[:2]] = entry[2:]
 	}
 	return m

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -102,9 +103,7 @@ func (c *Client) Do(ctx context.Context, method, address string, header http.Hea
 	if err != nil {
 		return Response{}, withoutQuery(err)
 	}
-	for key, values := range header {
-		req.Header[key] = values
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", c.opts.UserAgent)
 	crash.Point("outbound.before")
 	resp, err := c.http.Do(req)
@@ -125,8 +124,7 @@ func (c *Client) Do(ctx context.Context, method, address string, header http.Hea
 
 // withoutQuery takes the URL out of an error of package net/http.
 func withoutQuery(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
 	}
 	return err

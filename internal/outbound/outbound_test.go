@@ -141,7 +141,7 @@ func TestRequestsCarryWhatTheyAreGiven(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("X-Seen", r.Method+" "+r.RequestURI+" "+r.Header.Get("X-A")+" "+r.UserAgent()+"|"+r.Header.Get("Cookie"))
 		http.SetCookie(w, &http.Cookie{Name: "c", Value: "kept"})
-		w.WriteHeader(418)
+		w.WriteHeader(http.StatusTeapot)
 		_, _ = w.Write(body)
 	})
 	c := open()
@@ -150,7 +150,7 @@ func TestRequestsCarryWhatTheyAreGiven(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := "PUT /a%2Fb?c=d b Lethe/test|"; got.Status != 418 || string(got.Body) != "body" || got.Header.Get("X-Seen") != want {
+		if want := "PUT /a%2Fb?c=d b Lethe/test|"; got.Status != http.StatusTeapot || string(got.Body) != "body" || got.Header.Get("X-Seen") != want {
 			t.Errorf("%d %s, the server saw %q, want %q", got.Status, got.Body, got.Header.Get("X-Seen"), want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -105,8 +106,7 @@ func (Answer) Error() string { return "answered already" }
 
 // write writes the answer and returns its status.
 func (rt *Router) write(w http.ResponseWriter, r *Request, result any, err error) int {
-	var answer Answer
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[Answer](err); ok {
 		result, err = answer.Response, nil
 	}
 	if err != nil {
@@ -116,9 +116,7 @@ func (rt *Router) write(w http.ResponseWriter, r *Request, result any, err error
 	if !ok {
 		resp = &Response{JSON: result}
 	}
-	for key, values := range resp.Header {
-		w.Header()[key] = values
-	}
+	maps.Copy(w.Header(), resp.Header)
 	status := resp.Status
 	if status == 0 {
 		status = http.StatusOK
@@ -187,12 +185,7 @@ var errStatus = map[matrix.Code]int{
 	matrix.CodeUnrecognized:         http.StatusNotFound,
 	matrix.CodeUnauthorized:         http.StatusUnauthorized,
 	matrix.CodeTooLarge:             http.StatusRequestEntityTooLarge,
-	matrix.CodeThreePIDDenied:       http.StatusForbidden,
 	matrix.CodeGuestAccessForbidden: http.StatusForbidden,
-	matrix.CodeUserLimitExceeded:    http.StatusForbidden,
-	matrix.CodeConnectionFailed:     http.StatusBadGateway,
-	matrix.CodeConnectionTimeout:    http.StatusGatewayTimeout,
-	matrix.CodeBadStatus:            http.StatusBadGateway,
 }
 
 // errorBody is the standard error response (CS API).
