@@ -61,7 +61,9 @@ func NewIdentityServer(t testing.TB) *IdentityServer {
 	mux.HandleFunc("POST /_matrix/identity/v2/3pid/bind", s.bind)
 	mux.HandleFunc("POST /_matrix/identity/v2/3pid/unbind", s.unbind)
 	server := httptest.NewUnstartedServer(mux)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{s.certificate(t)}, MinVersion: tls.VersionTLS12}
+	certificate, pemBytes := newCertificate(t)
+	s.Certificate = pemBytes
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	server.Config.ErrorLog = discardLog // handshakes that fail are what some tests want
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -69,15 +71,16 @@ func NewIdentityServer(t testing.TB) *IdentityServer {
 	return s
 }
 
-// certificate makes a certificate that nobody has seen before.
-func (s *IdentityServer) certificate(t testing.TB) tls.Certificate {
+// newCertificate makes a certificate for the loopback address that nobody has
+// seen before, and returns it in PEM, too.
+func newCertificate(t testing.TB) (tls.Certificate, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "identity server of a test"},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "server of a test"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
@@ -87,8 +90,8 @@ func (s *IdentityServer) certificate(t testing.TB) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // Trust makes a server trust the certificates of these identity servers, and
