@@ -10,7 +10,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -22,7 +27,7 @@ func TestLife(t *testing.T) {
 		ids := newSydent(t, w.dir, w.ca, w.mail.port)
 		observer := ids.register(t, w.register(t, "observer").openID())
 		alice := w.register(t, "alice")
-		if got := alice.call(http.MethodGet, "/_matrix/client/v3/account/whoami", nil).want(http.StatusOK, "").text("user_id"); got != alice.id {
+		if got := alice.call(http.MethodGet, v3+"/account/whoami", nil).want(http.StatusOK, "").text("user_id"); got != alice.id {
 			t.Fatalf("whoami tells %s, not %s", got, alice.id)
 		}
 		w.addEmail(alice, address)
@@ -47,6 +52,7 @@ func TestLife(t *testing.T) {
 		if receipt["user_id"] != alice.id || receipt["erase"] != true {
 			t.Errorf("the receipt is of another ending: %v", receipt)
 		}
+		w.genuine(ending.text("org.lethe.deactivation_id"))
 		w.stop()
 		if found := w.traces(address); found != nil {
 			t.Errorf("the address is still in %v", found)
@@ -69,7 +75,7 @@ func (w *world) credentialsOf(p *person) credentials {
 	return credentials{
 		access:  []string{p.token, second.text("access_token")},
 		refresh: second.text("refresh_token"),
-		login: p.prove(http.MethodPost, "/_matrix/client/v1/login/get_token", nil, p.auth()).
+		login: p.prove(http.MethodPost, v1+"/login/get_token", nil, p.auth()).
 			want(http.StatusOK, "").text("login_token"),
 		openID: p.openID().text("access_token"),
 	}
@@ -79,7 +85,6 @@ func (w *world) credentialsOf(p *person) credentials {
 // that each way says so as the specification does.
 func (w *world) refused(p *person, tokens credentials, address string) {
 	p.t.Helper()
-	const v3 = "/_matrix/client/v3"
 	nobody := w.client
 	for _, token := range tokens.access {
 		for _, call := range [][2]string{
@@ -142,6 +147,25 @@ func (w *world) completed(id string) (receipt object) {
 		w.t.Errorf("the receipt has no steps: %v", receipt)
 	}
 	return receipt
+}
+
+// genuine gets a receipt by the command line, as an operator does, and has it
+// checked, as anybody can who is shown one.
+func (w *world) genuine(id string) {
+	w.t.Helper()
+	receipt := w.script(nil, binary, "deactivation", "receipt", id, "--json", "--data-dir", w.dataDir())
+	file := filepath.Join(w.dir, "receipt.json")
+	for text, want := range map[string]bool{receipt: true, strings.Replace(receipt, "true", "false", 1): false} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		cmd := exec.Command(binary, "deactivation", "receipt", "--verify", file)
+		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+w.ca.caFile)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != want {
+			w.t.Errorf("the check of a receipt that is genuine: %v, ended with %v:\n%s\n%s", want, err, out, text)
+		}
+	}
 }
 
 // verify checks a signed object with the key that the server publishes, without
@@ -216,7 +240,7 @@ func TestIdentityServerDown(t *testing.T) {
 		if step := unbind(); step["state"] != "pending" || step["last_error"] == nil || step["target"] != ids.name {
 			t.Errorf("the operator cannot see what is stuck, and where: %v", step)
 		}
-		bob.call(http.MethodGet, "/_matrix/client/v3/account/whoami", nil).want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+		bob.call(http.MethodGet, v3+"/account/whoami", nil).want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
 
 		w.stop() // the work outlives the process
 		w.start()
@@ -237,5 +261,79 @@ func TestIdentityServerDown(t *testing.T) {
 			t.Errorf("the address is still in %v", found)
 		}
 		w.start()
+	}, "--registration", "open", "--rate-limits", "off")
+}
+
+// One that takes requests and never answers keeps nobody waiting either. It gets
+// the request again by itself, without an operator.
+func TestIdentityServerHangs(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		const address = "chuck@example.org"
+		ids := newSydent(t, w.dir, w.ca, w.mail.port)
+		observer := ids.register(t, w.register(t, "observer").openID())
+		chuck := w.register(t, "chuck")
+		w.addEmail(chuck, address)
+		w.bind(chuck, ids, address)
+
+		ids.signal(syscall.SIGSTOP)
+		ending := chuck.deactivate(true)
+		if got := ending.text("id_server_unbind_result"); got != "no-support" {
+			t.Errorf("the identity server hangs, and id_server_unbind_result is %s", got)
+		}
+		chuck.call(http.MethodGet, v3+"/account/whoami", nil).want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+		ids.signal(syscall.SIGCONT)
+		w.completed(ending.text("org.lethe.deactivation_id"))
+		if got := ids.lookup(observer, address); got != "" {
+			t.Errorf("the ending is complete, and the identity server still knows %q", got)
+		}
+	}, "--registration", "open", "--rate-limits", "off", "--deactivation-unbind-wait", "1s")
+}
+
+// What clients send besides, and scripts (CLIENTS.md, UIA).
+func TestWaysToEnd(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		const deactivate = v3 + "/account/deactivate"
+		for name, end := range map[string]func(*person) answer{
+			"one-request": func(p *person) answer {
+				return p.call(http.MethodPost, deactivate, authed(object{"erase": true}, p.auth(), ""))
+			},
+			"no-token": func(p *person) answer {
+				return w.client.call(http.MethodPost, deactivate, authed(object{"erase": true}, p.auth(), ""))
+			},
+			"query-token": func(p *person) answer {
+				return w.client.call(http.MethodPost, deactivate+"?access_token="+url.QueryEscape(p.token),
+					authed(object{"erase": true}, p.auth(), ""))
+			},
+			"old-user": func(p *person) answer {
+				return p.prove(http.MethodPost, deactivate, object{"erase": true},
+					object{"type": "m.login.password", "user": p.name, "password": p.secret})
+			},
+			"remembered": func(p *person) answer {
+				first := p.call(http.MethodPost, deactivate, object{"erase": true}).want(http.StatusUnauthorized, "")
+				return p.call(http.MethodPost, deactivate, authed(nil, p.auth(), first.text("session")))
+			},
+			"changed-mind": func(p *person) answer {
+				first := p.call(http.MethodPost, deactivate, object{"erase": false}).want(http.StatusUnauthorized, "")
+				return p.call(http.MethodPost, deactivate, authed(object{"erase": true}, p.auth(), first.text("session")))
+			},
+			"fallback": func(p *person) answer {
+				session := p.call(http.MethodPost, deactivate, object{"erase": true}).want(http.StatusUnauthorized, "").text("session")
+				poll := object{"auth": object{"session": session}}
+				p.call(http.MethodPost, deactivate, poll).want(http.StatusUnauthorized, "")
+				page := path(v3+"/auth/%s/fallback/web", "m.login.password") + "?session=" + url.QueryEscape(session)
+				w.client.call(http.MethodPost, page, url.Values{"user": {p.id}, "password": {p.secret}}).want(http.StatusOK, "")
+				return p.call(http.MethodPost, deactivate, poll)
+			},
+		} {
+			p := w.register(t, name)
+			got := end(p).want(http.StatusOK, "")
+			if got.text("id_server_unbind_result") != "success" {
+				t.Errorf("%s: nothing was bound, and the answer is %s", name, got.body)
+			}
+			p.call(http.MethodGet, v3+"/account/whoami", nil).want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+			if receipt := w.completed(got.text("org.lethe.deactivation_id")); receipt["erase"] != true || receipt["user_id"] != p.id {
+				t.Errorf("%s: the receipt is %v", name, receipt)
+			}
+		}
 	}, "--registration", "open", "--rate-limits", "off")
 }

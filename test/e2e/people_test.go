@@ -25,7 +25,7 @@ func (p *person) auth() object { return password(p.id, p.secret) }
 func (w *world) register(t *testing.T, name string) *person {
 	t.Helper()
 	p := &person{name: name, secret: "the password of " + name}
-	got := w.client.prove(http.MethodPost, "/_matrix/client/v3/register", object{
+	got := w.client.prove(http.MethodPost, v3+"/register", object{
 		"username": name, "password": p.secret, "initial_device_display_name": "first",
 	}, object{"type": "m.login.dummy"}).want(http.StatusOK, "")
 	p.id, p.device, p.client = got.text("user_id"), got.text("device_id"), w.client.with(got.text("access_token"))
@@ -37,7 +37,7 @@ func (p *person) login(options object) answer {
 	p.t.Helper()
 	body := object{"type": "m.login.password", "password": p.secret, "identifier": object{"type": "m.id.user", "user": p.name}}
 	maps.Copy(body, options)
-	return p.with("").call(http.MethodPost, "/_matrix/client/v3/login", body)
+	return p.with("").call(http.MethodPost, v3+"/login", body)
 }
 
 // admin makes a server administrator, as tools do that know the shared secret.
@@ -69,11 +69,11 @@ func (w *world) synapseRegister(name, password, secret string, admin bool) answe
 func (w *world) addEmail(p *person, address string) {
 	p.t.Helper()
 	const secret = "a-secret-of-the-client"
-	sid := p.call(http.MethodPost, "/_matrix/client/v3/account/3pid/email/requestToken", object{
+	sid := p.call(http.MethodPost, v3+"/account/3pid/email/requestToken", object{
 		"client_secret": secret, "email": address, "send_attempt": 1,
 	}).want(http.StatusOK, "").text("sid")
 	w.client.browse(find(p.t, linkPattern, w.mail.next(p.t, address)), "Your address is confirmed")
-	p.prove(http.MethodPost, "/_matrix/client/v3/account/3pid/add", object{
+	p.prove(http.MethodPost, v3+"/account/3pid/add", object{
 		"client_secret": secret, "sid": sid,
 	}, p.auth()).want(http.StatusOK, "")
 }
@@ -81,7 +81,7 @@ func (w *world) addEmail(p *person, address string) {
 // openID asks for a token that tells another service who the person is.
 func (p *person) openID() answer {
 	p.t.Helper()
-	return p.call(http.MethodPost, path("/_matrix/client/v3/user/%s/openid/request_token", p.id), object{}).want(http.StatusOK, "")
+	return p.call(http.MethodPost, path(v3+"/user/%s/openid/request_token", p.id), object{}).want(http.StatusOK, "")
 }
 
 // bind publishes an address of the person at an identity server.
@@ -90,7 +90,7 @@ func (w *world) bind(p *person, s *sydent, address string) {
 	const secret = "another-secret"
 	identity := s.register(p.t, p.openID())
 	sid := s.validate(p.t, identity, w.mail, address, secret)
-	p.call(http.MethodPost, "/_matrix/client/v3/account/3pid/bind", object{
+	p.call(http.MethodPost, v3+"/account/3pid/bind", object{
 		"client_secret": secret, "sid": sid, "id_server": s.name, "id_access_token": identity.token,
 	}).want(http.StatusOK, "")
 }
@@ -98,6 +98,6 @@ func (w *world) bind(p *person, s *sydent, address string) {
 // deactivate ends the account as its owner, and returns the answer.
 func (p *person) deactivate(erase bool) answer {
 	p.t.Helper()
-	return p.prove(http.MethodPost, "/_matrix/client/v3/account/deactivate", object{"erase": erase}, p.auth()).
+	return p.prove(http.MethodPost, v3+"/account/deactivate", object{"erase": erase}, p.auth()).
 		want(http.StatusOK, "")
 }

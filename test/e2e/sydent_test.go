@@ -110,7 +110,18 @@ func (s *sydent) start() {
 }
 
 // stop ends Sydent, as its operator would.
-func (s *sydent) stop() { _ = s.run.stop(syscall.SIGTERM) }
+func (s *sydent) stop() {
+	_ = s.run.cmd.Process.Signal(syscall.SIGCONT) // it may have been stopped
+	_ = s.run.stop(syscall.SIGTERM)
+}
+
+// signal stops Sydent's process without an end, or lets it go on.
+func (s *sydent) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.run.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatal(err)
+	}
+}
 
 // client is a client of the Identity Service API.
 func (s *sydent) client(t *testing.T, token string) *client {
