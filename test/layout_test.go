@@ -89,7 +89,9 @@ func api(more ...string) []string {
 }
 
 // inTests is what the tests of every package may import besides.
-var inTests = []string{"client", "internal/config", "internal/hstest", "internal/storage/storagetest"}
+var inTests = []string{
+	"client", "internal/config", "internal/event", "internal/hstest", "internal/storage/storagetest",
+}
 
 // onlyIn is the imports that belong to some packages alone, by the start of
 // their path. Tests follow it, too.
@@ -102,15 +104,15 @@ var onlyIn = map[string][]string{
 }
 
 // servers is what makes a server of net/http, and servePackages the packages
-// that may, outside of tests.
+// that may, outside of tests; hstest plays the servers of others to them.
 var (
 	servers = []string{
 		"Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS", "NewServeMux", "Serve", "ServeMux", "ServeTLS",
 		"Server",
 	}
 	servePackages = []string{
-		"internal/adminapi", "internal/app", "internal/clientapi", "internal/federationapi", "internal/web",
-		"internal/wire",
+		"internal/adminapi", "internal/app", "internal/clientapi", "internal/federationapi", "internal/hstest",
+		"internal/web", "internal/wire",
 	}
 )
 

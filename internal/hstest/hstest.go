@@ -77,7 +77,7 @@ func Each(t *testing.T, test func(t *testing.T, s *Server), opts ...Option) {
 // test ends.
 func New(t testing.TB, engine string, opts ...Option) *Server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "lethe") //nolint:usetesting // the paths of t.TempDir are too long for a socket
+	dir, err := os.MkdirTemp("", "lethe") // t.TempDir's paths are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
