@@ -162,6 +162,10 @@ var Inventory = []Item{
 		Purpose: "the server", Goes: NotAtAll, NotExported: technical,
 	},
 	{
+		Table: "holder", Columns: []string{"id", "process"},
+		Purpose: "which process has the database", Goes: NotAtAll, NotExported: technical,
+	},
+	{
 		Table: "stream", Columns: []string{"id", "pos"},
 		Purpose: "positions", Goes: NotAtAll, NotExported: technical,
 	},
