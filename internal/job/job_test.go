@@ -201,7 +201,7 @@ func TestWhatWentWrongIsKept(t *testing.T) {
 		},
 		{
 			"a payload that is not what it should be", func(_ context.Context, run *job.Run) error { return run.Payload(new(int)) },
-			"cannot unmarshal", 0,
+			"unmarshal", 0,
 		},
 	}
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
