@@ -216,6 +216,9 @@ func FuzzDecodeJSON(f *testing.F) {
 		case matrix.CodeNotJSON:
 			return
 		case matrix.CodeBadJSON:
+			if strings.Contains(err.Error(), "levels deep") { // it has not been read to its end
+				return
+			}
 		default:
 			if err != nil {
 				t.Fatalf("DecodeJSON(%q): %v", body, err)
