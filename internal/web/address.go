@@ -88,6 +88,7 @@ func (a *API) addressSubmit(r *wire.Request, s stagePage) (any, error) {
 }
 
 func (a *API) sendMessage(r *wire.Request, s stagePage) (any, error) {
+	s.form.Set("address", strings.TrimSpace(s.form.Get("address")))
 	p := a.addressForm(s)
 	if missing := p.missing(s.form); missing != nil {
 		p.found(missing)
@@ -103,7 +104,7 @@ func (a *API) sendMessage(r *wire.Request, s stagePage) (any, error) {
 		secret = rand.Text()
 	}
 	req := account.TokenRequest{
-		Purpose: s.Purpose, Medium: matrix.MediumEmail, Address: strings.TrimSpace(s.form.Get("address")),
+		Purpose: s.Purpose, Medium: matrix.MediumEmail, Address: s.form.Get("address"),
 		ClientSecret: secret, SendAttempt: attempt,
 	}
 	if s.stage == account.StageMSISDN {

@@ -6,12 +6,30 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/maypok86/otter/v2"
 
 	"lethe/internal/account"
 	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
 	"lethe/internal/wire"
 )
+
+// endingKey is a form that ends an account, with the session that sends it.
+type endingKey = [sha256.Size]byte
+
+// Which endings are remembered, for who sends the form again.
+const (
+	endedSize = 1000
+	endedTime = 10 * time.Minute
+)
+
+func newEnded() *otter.Cache[endingKey, string] {
+	return otter.Must(&otter.Options[endingKey, string]{
+		MaximumSize: endedSize, ExpiryCalculator: otter.ExpiryWriting[endingKey, string](endedTime),
+	})
+}
 
 // endPage is the page that ends an account.
 type endPage struct {
@@ -65,9 +83,9 @@ func (a *API) askEnd(_ *wire.Request, who account.Requester) (any, error) {
 	return a.endPage(who).show(0)
 }
 
-// end ends the account. Somebody who is kept waiting presses the button again:
-// the browser then shows only the second answer, when the session has ended, so
-// the same form with the same cookie gets the answer of the first.
+// end ends the account. Whoever is kept waiting presses the button again, and
+// the browser shows only the second answer, which would be that the session has
+// ended: so the same form, with the same cookie, gets the answer of the first.
 func (a *API) end(r *wire.Request) (any, error) {
 	form, err := values(r)
 	if err != nil {
@@ -79,14 +97,22 @@ func (a *API) end(r *wire.Request) (any, error) {
 	}
 	key := sha256.Sum256([]byte(token + "\n" + form.Encode()))
 	answer, err, _ := a.endings.Do(string(key[:]), func() (any, error) {
-		return a.signedIn(func(r *wire.Request, who account.Requester) (any, error) { return a.endSelf(r, who, form) })(r)
+		if receipt, ok := a.ended.GetIfPresent(key); ok {
+			return a.toReceipt(receipt), nil
+		}
+		return a.signedIn(func(r *wire.Request, who account.Requester) (any, error) { return a.endSelf(r, who, form, key) })(r)
 	})
 	return answer, err
 }
 
+// toReceipt leads to the receipt, without the session, which has ended.
+func (a *API) toReceipt(id string) *wire.Response {
+	return see(accountPath+"/receipt/"+id, a.cookie("", -1))
+}
+
 // endSelf is POST /account/deactivate for people. The password is what
 // user-interactive authentication would ask for.
-func (a *API) endSelf(r *wire.Request, who account.Requester, form url.Values) (any, error) {
+func (a *API) endSelf(r *wire.Request, who account.Requester, form url.Values, key endingKey) (any, error) {
 	if !a.SelfDeactivation {
 		return a.onlyOperators(http.StatusForbidden)
 	}
@@ -112,7 +138,8 @@ func (a *API) endSelf(r *wire.Request, who account.Requester, form url.Values) (
 	if err != nil {
 		return nil, err
 	}
-	return see(accountPath+"/receipt/"+result.ID, a.cookie("", -1)), nil
+	a.ended.Set(key, result.ID)
+	return a.toReceipt(result.ID), nil
 }
 
 // check looks at what was filled in, and keeps what need not be typed again.

@@ -119,8 +119,7 @@ type policy struct {
 	formAction string
 	// account is for the pages of who is signed in. Their forms are checked by
 	// [API.sameOrigin], so this server, and no other, is told where they come from:
-	// with no-referrer their Origin would be null (Fetch, Origin header). No page of
-	// others keeps a hold on their windows.
+	// with no-referrer their Origin would be null (Fetch, Origin header).
 	account bool
 	// script lets the page tell a client that a stage is complete.
 	script bool
@@ -138,7 +137,6 @@ func (p policy) header() http.Header {
 	}
 	if p.account {
 		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
 	return h
 }
@@ -201,9 +199,11 @@ func (a *API) sorry(r *wire.Request, err error) (any, error) {
 	case matrix.CodeLimitExceeded:
 		title = "Please wait a moment"
 	}
-	return a.refused(e, formPage{
-		base: a.base(title), Text: []string{e.Message}, Links: []link{{accountPath, "Go to the account page"}},
-	})
+	p := formPage{base: a.base(title), Text: []string{e.Message}}
+	if strings.HasPrefix(r.URL.Path, accountPath) {
+		p.Links = []link{{accountPath, "Go to the account page"}}
+	}
+	return a.refused(e, p)
 }
 
 // refused is a page with the status of an error.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -35,9 +36,10 @@ func (a *API) cookie(token string, maxAge int) http.Header {
 // SameSite, and for signing in, which needs no cookie.
 func (a *API) sameOrigin(h wire.Handler) wire.Handler {
 	protection := http.NewCrossOriginProtection()
-	// A reverse proxy may have changed the Host. A base URL that is no origin is
-	// refused by the settings' check.
-	_ = protection.AddTrustedOrigin(a.BaseURL)
+	// A reverse proxy may have changed the Host.
+	if u, err := url.Parse(a.BaseURL); err == nil {
+		_ = protection.AddTrustedOrigin(u.Scheme + "://" + u.Host) // the settings' check has refused what is no URL
+	}
 	return func(r *wire.Request) (any, error) {
 		if err := protection.Check(r.Request); err != nil {
 			return nil, matrix.Errorf(matrix.CodeForbidden, "This form came from another site. Open the account page yourself.").Because(err)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
 	"lethe/internal/account"
@@ -38,8 +39,10 @@ type API struct {
 	Support Support
 	Limits  Limits
 
-	// endings makes one of the same form sent twice: see endSelf.
+	// endings makes one of the same form sent twice, and ended has the id of its
+	// ending: see end.
 	endings singleflight.Group
+	ended   *otter.Cache[endingKey, string]
 }
 
 // Support is whom people are told to ask; empty where the operator says nothing.
@@ -59,8 +62,9 @@ type Limits struct {
 // accountPath is the account page, and the path of its cookie.
 const accountPath = "/_lethe/account"
 
-// Routes lists every page.
+// Routes lists every page. Call it once.
 func (a *API) Routes() []wire.Route {
+	a.ended = newEnded()
 	get := func(path string, h wire.Handler) wire.Route {
 		return wire.Route{Method: http.MethodGet, Path: path, Handle: a.page(h)}
 	}
