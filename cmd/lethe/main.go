@@ -80,8 +80,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return int(code)
 	}
 	fmt.Fprintln(errOut, "lethe:", err)
-	var usage *kong.ParseError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*kong.ParseError](err); ok {
 		return 2
 	}
 	return 1
