@@ -72,7 +72,7 @@ func (s *Service) notify(ctx context.Context, run *job.Run) error {
 	if err != nil {
 		return err
 	}
-	if d.State == storage.InGrace {
+	if d.State == storage.InGrace && d.GraceUntil > s.now() {
 		err := s.opts.Mail.Send(ctx, n.To, mail.KindEnded, mail.Data{
 			User:  string(d.UserID),
 			Link:  s.opts.BaseURL + "/_lethe/undo?secret=" + s.undoSecret(d.ID),
