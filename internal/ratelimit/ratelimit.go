@@ -74,10 +74,11 @@ func (l *Limiter) Exhausted(key string) (wait time.Duration, yes bool) {
 // until is how long it takes until the bucket has room for an event, rounded up.
 func (l *Limiter) until(bucket *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - bucket.TokensAt(now)
-	if missing <= 0 {
+	wait := missing / float64(l.every) * float64(time.Second)
+	if wait < 1 { // AllowN lets an event through that is less than a nanosecond early
 		return 0
 	}
-	return time.Duration(math.Ceil(missing / float64(l.every) * float64(time.Second)))
+	return time.Duration(math.Ceil(wait))
 }
 
 func (l *Limiter) bucket(key string) *rate.Limiter {
