@@ -43,8 +43,10 @@ func main() {
 		name, engine string
 		open         func(ctx context.Context, url string) (queue, error)
 	}{
-		{"own", "sqlite", openOwn}, {"river", "sqlite", openRiverLite},
-		{"own", "postgres", openOwn}, {"river", "postgres", openRiverPG},
+		{"own", "sqlite", openOwn},
+		{"river", "sqlite", openRiverLite},
+		{"own", "postgres", openOwn},
+		{"river", "postgres", openRiverPG},
 	} {
 		if err := measure(m.name, m.engine, m.open); err != nil {
 			fmt.Fprintf(os.Stderr, "%s on %s: %v\n", m.name, m.engine, err)
@@ -90,7 +92,8 @@ func measure(name, engine string, open func(context.Context, string) (queue, err
 	}
 	fmt.Printf("%-6s %-9s %12.0f %12.0f %12v %12v %12d %12v\n", name, engine,
 		float64(*count)/enqueued.Seconds(), float64(*count)/done.Seconds(),
-		wakes[len(wakes)/2].Round(100*time.Microsecond), wakes[len(wakes)*95/100].Round(100*time.Microsecond), written, cpu.Round(time.Millisecond))
+		wakes[len(wakes)/2].Round(100*time.Microsecond), wakes[len(wakes)*95/100].Round(100*time.Microsecond),
+		written, cpu.Round(time.Millisecond))
 	return nil
 }
 

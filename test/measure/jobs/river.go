@@ -131,7 +131,7 @@ func liteWrites(watching context.Context, path string) func(context.Context) (in
 		defer func() { _ = db.Close() }()
 		for last := int64(-1); watching.Err() == nil; time.Sleep(2 * time.Millisecond) {
 			var version int64
-			if err := db.QueryRow("PRAGMA data_version").Scan(&version); err != nil {
+			if err := db.QueryRowContext(watching, "PRAGMA data_version").Scan(&version); err != nil && watching.Err() == nil {
 				failure.Store(&err)
 				return
 			}
