@@ -50,11 +50,26 @@ func parseEmail(s string) (string, error) {
 	if strings.ContainsFunc(s, refused) {
 		return "", fmt.Errorf("this e-mail address has characters that mail servers refuse")
 	}
-	folded := cases.Fold().String(s)
+	folded := fold(s)
 	if len(folded) > maxEmail { // some letters fold to several
 		return "", fmt.Errorf("this e-mail address is too long")
 	}
 	return folded, nil
+}
+
+// fold is the case folding of Unicode. That of x/text changes Cherokee letters
+// from one case to the other in both directions; they fold to capitals
+// (Unicode, CaseFolding.txt).
+func fold(s string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case 0xab70 <= c && c <= 0xabbf:
+			return c - 0xab70 + 0x13a0
+		case 0x13f8 <= c && c <= 0x13fd:
+			return c - 8
+		}
+		return c
+	}, cases.Fold().String(s))
 }
 
 func parseMSISDN(s string) (string, error) {

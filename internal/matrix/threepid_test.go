@@ -3,6 +3,7 @@ package matrix_test
 import (
 	"strings"
 	"testing"
+	"unicode"
 
 	"pgregory.net/rapid"
 
@@ -15,6 +16,8 @@ func TestThreepidsAreCanonical(t *testing.T) {
 		{"email", "bob@Example.com", "bob@example.com"},
 		{"email", "Strauß@Example.com", "strauss@example.com"}, // Appendices, 3PID Types, E-Mail
 		{"email", "ΣΊΣΥΦΟΣ@example.com", "σίσυφοσ@example.com"},
+		{"email", "\u13a0\u13f0@example.com", "\u13a0\u13f0@example.com"}, // Cherokee folds to capitals
+		{"email", "\uab70\u13f8@example.com", "\u13a0\u13f0@example.com"},
 		{"email", "a.b+tag@sub.example.co.uk", "a.b+tag@sub.example.co.uk"},
 		{"email", "o'hara@localhost", "o'hara@localhost"},
 		{"msisdn", "447700900001", "447700900001"},
@@ -66,6 +69,18 @@ func TestWhatIsNoThreepidIsRefused(t *testing.T) {
 	} {
 		if got, err := matrix.ParseThreepid(tc.medium, tc.address); err == nil {
 			t.Errorf("ParseThreepid(%q, %q) = %+v, want an error", tc.medium, tc.address, got)
+		}
+	}
+}
+
+func TestEveryLetterFoldsOnce(t *testing.T) {
+	for c := rune(0x80); c <= unicode.MaxRune; c++ {
+		once, err := matrix.ParseThreepid("email", string(c)+"@example.org")
+		if err != nil {
+			continue
+		}
+		if twice, err := matrix.ParseThreepid("email", once.Address); err != nil || twice != once {
+			t.Errorf("%U folds to %+q, and that to %+q, %v", c, once.Address, twice.Address, err)
 		}
 	}
 }
