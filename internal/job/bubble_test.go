@@ -75,6 +75,7 @@ func TestAJobRunsAtItsTime(t *testing.T) {
 		}
 		r.Wake()
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		if diff := cmp.Diff([]time.Duration{3 * time.Second, time.Minute, time.Hour}, ran); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
@@ -92,6 +93,7 @@ func TestALongJobKeepsItsLease(t *testing.T) {
 		enqueue(t, db, time.Now(), job.New{Kind: "k", Subject: "s", Key: "k"})
 		r.Wake()
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		if j := jobsOf(t, db)[0]; runs != 1 || !j.Done {
 			t.Errorf("it ran %d times: %+v", runs, j)
 		}
@@ -120,6 +122,7 @@ func TestALongJobEndsWhenItsLeaseIsLost(t *testing.T) {
 		enqueue(t, db, time.Now(), job.New{Kind: "k", Subject: "s", Key: "k"})
 		r.Wake()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if j := jobsOf(t, db)[0]; ended == nil || j.LastError != "" || j.Attempts != 2 {
 			t.Errorf("the handler ended with %v; the job is %+v", ended, j)
 		}
@@ -147,6 +150,7 @@ func TestAJobWhoseEndWasNotRecordedComesBack(t *testing.T) {
 		enqueue(t, db, time.Now(), job.New{Kind: "k", Subject: "s", Key: "k"})
 		r.Wake()
 		time.Sleep(5 * time.Minute)
+		synctest.Wait()
 		if j := jobsOf(t, db)[0]; runs != 2 || !j.Done {
 			t.Errorf("it ran %d times: %+v", runs, j)
 		}
