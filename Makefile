@@ -105,7 +105,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 		while IFS=: read -r file func; do
 			target=$${func#func }
 			echo "== $$target in $$(dirname "$$file")"
-			go -C "$$(dirname "$$file")" test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) .
+			go -C "$$(dirname "$$file")" test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=1x .
 		done
 
 .PHONY: bench
