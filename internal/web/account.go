@@ -20,7 +20,7 @@ type accountPage struct {
 	// Goes is deleted with the account; Erased with erasure only.
 	Goes, Erased []amount
 	Unbinds      []amount
-	Stays        []deactivation.Staying
+	Stays        []stay
 	MayEnd       bool
 	Support      Support
 }

@@ -42,7 +42,9 @@ func (a *API) addressForm(s stagePage) formPage {
 func (a *API) sentForm(s stagePage, sid, secret string, attempt int64) formPage {
 	p := a.addressForm(s)
 	p.Fields = []field{
-		{Name: "address", Value: s.form.Get("address")}, {Name: "sid", Value: sid}, {Name: "client_secret", Value: secret},
+		{Name: "address", Value: s.form.Get("address")},
+		{Name: "sid", Value: sid},
+		{Name: "client_secret", Value: secret},
 		{Name: "attempt", Value: strconv.FormatInt(attempt, 10)},
 	}
 	p.Buttons = []button{

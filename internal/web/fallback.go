@@ -20,6 +20,9 @@ type stagePage struct {
 	form           url.Values // what was sent; nil to begin with
 }
 
+var errStageGone = matrix.Errorf(matrix.CodeForbidden,
+	"The time for this is over, or it was done already. Go back to your Matrix client and begin again.")
+
 // stagePageOf finds out which stage of which session a page is for.
 func (a *API) stagePageOf(r *wire.Request) (stagePage, error) {
 	s := stagePage{stage: r.PathValue("stage"), session: r.Query("session")}
@@ -29,7 +32,7 @@ func (a *API) stagePageOf(r *wire.Request) (stagePage, error) {
 	var err error
 	s.Fallback, err = a.Accounts.Fallback(r.Context(), s.session, s.stage)
 	if matrix.CodeOf(err) == matrix.CodeForbidden {
-		err = matrix.Errorf(matrix.CodeForbidden, "The time for this is over, or it was done already. Go back to your Matrix client and begin again.")
+		err = errStageGone
 	}
 	return s, err
 }

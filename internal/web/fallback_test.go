@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -35,9 +36,7 @@ func challenge(s *hstest.Server, path, token string, body map[string]any) string
 // done.
 func poll(s *hstest.Server, path, token, session string, body map[string]any) hstest.Answer {
 	all := map[string]any{"auth": map[string]any{"session": session}}
-	for name, value := range body {
-		all[name] = value
-	}
+	maps.Copy(all, body)
 	return s.Do(http.MethodPost, path, token, all)
 }
 

@@ -11,7 +11,8 @@ import (
 // when the form is shown.
 const anywhere = "https: http:"
 
-var errHalfLink = matrix.Errorf(matrix.CodeMissingParam, "A part of the link is missing. Open it again from the message, or copy all of it.")
+var errHalfLink = matrix.Errorf(matrix.CodeMissingParam,
+	"A part of the link is missing. Open it again from the message, or copy all of it.")
 
 // askValidate shows a button: programs that look at links in mail before people
 // do must not confirm an address.
@@ -44,7 +45,8 @@ func (a *API) validate(r *wire.Request) (any, error) {
 		return see(next, nil), nil
 	}
 	return a.form(0, formPage{
-		base: a.base("Your address is confirmed"), Text: []string{"You can close this page, and go on where you were asked for the address."},
+		base: a.base("Your address is confirmed"),
+		Text: []string{"You can close this page, and go on where you were asked for the address."},
 	})
 }
 
@@ -55,7 +57,7 @@ func (a *API) askUndo(r *wire.Request) (any, error) {
 	}
 	return a.form(0, formPage{
 		base:    a.base("Keep your account"),
-		Text:    []string{"Your account is being ended. Press the button to keep it. You can sign in again then, with the password you had."},
+		Text:    []string{"Your account is being ended. Press the button to keep it, and sign in with the password you had."},
 		Action:  "/_lethe/undo",
 		Fields:  []field{{Name: "secret", Value: r.Query("secret")}},
 		Buttons: []button{{Text: "Keep my account"}},

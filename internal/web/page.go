@@ -29,8 +29,8 @@ var (
 	script = asset("pages/done.js")
 
 	templates = template.Must(template.New("").Funcs(template.FuncMap{
-		"style":  func() template.CSS { return template.CSS(style) },
-		"script": func() template.JS { return template.JS(script) }, //nolint:gosec // it is ours
+		"style":  func() template.CSS { return template.CSS(style) }, //nolint:gosec // it is ours
+		"script": func() template.JS { return template.JS(script) },  //nolint:gosec // it is ours
 	}).ParseFS(files, "pages/*.html"))
 )
 
@@ -218,8 +218,7 @@ func (a *API) refused(e *matrix.Error, p formPage) (any, error) {
 // told is what a person is told of an error. What is the server's own failure is
 // in the log.
 func told(r *wire.Request, err error) *matrix.Error {
-	var e *matrix.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*matrix.Error](err); ok {
 		return e
 	}
 	r.Log.Error("request failed", "error", err)

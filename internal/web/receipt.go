@@ -28,7 +28,7 @@ type receiptPage struct {
 	By              string
 	Steps           []step
 	Gone            []amount
-	Stays           []deactivation.Staying
+	Stays           []stay
 }
 
 // step is a part of an ending.

@@ -24,12 +24,14 @@ const (
 // cookie is the session of a browser: an access token, so that whatever ends the
 // sessions of an account ends this one, too.
 func (a *API) cookie(token string, maxAge int) http.Header {
-	c := http.Cookie{
+	c := http.Cookie{ //nolint:gosec // without TLS, as on one's own machine, it could not be Secure
 		Name: cookieName, Value: token, Path: accountPath, MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: strings.HasPrefix(a.BaseURL, "https:"),
 	}
 	return http.Header{"Set-Cookie": {c.String()}}
 }
+
+var errOtherSite = matrix.Errorf(matrix.CodeForbidden, "This form came from another site. Open the account page yourself.")
 
 // sameOrigin refuses what another site's page makes a browser send. The cookie
 // is not sent with that either; this is for the browsers that do not know
@@ -42,7 +44,7 @@ func (a *API) sameOrigin(h wire.Handler) wire.Handler {
 	}
 	return func(r *wire.Request) (any, error) {
 		if err := protection.Check(r.Request); err != nil {
-			return nil, matrix.Errorf(matrix.CodeForbidden, "This form came from another site. Open the account page yourself.").Because(err)
+			return nil, errOtherSite.Because(err)
 		}
 		return h(r)
 	}

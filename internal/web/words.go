@@ -99,15 +99,24 @@ func unbinds(counts map[matrix.ServerName]int64) (list []amount) {
 	return list
 }
 
-// staying is what stays in people's words. What the tables and columns are called
-// is in the receipt and in the inventory.
-func staying(list []deactivation.Staying) []deactivation.Staying {
-	words := make([]deactivation.Staying, 0, len(list))
+// stay is what stays for one reason.
+type stay struct {
+	Why  string
+	What []string
+}
+
+// staying is what stays in people's words, by reason. What the tables and columns
+// are called is in the receipt and in the inventory.
+func staying(list []deactivation.Staying) (stays []stay) {
 	for _, s := range list {
 		purpose, _, _ := strings.Cut(s.What, " (")
-		words = append(words, deactivation.Staying{What: inWords(purposes, purpose), Why: s.Why})
+		i := slices.IndexFunc(stays, func(have stay) bool { return have.Why == s.Why })
+		if i < 0 {
+			i, stays = len(stays), append(stays, stay{Why: s.Why})
+		}
+		stays[i].What = append(stays[i].What, inWords(purposes, purpose))
 	}
-	return words
+	return stays
 }
 
 // actor is who ended an account.

@@ -63,8 +63,9 @@ async function open(server, path, options = {}) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   page.on("console", (m) => {
-    // The status of an answer is no fault of the page; look has seen the page itself.
-    if (m.type() === "error" && !m.text().includes("status of 4") && !m.text().includes("favicon")) found.push(`${page.url()}: ${m.text()}`);
+    // The status of an answer is no fault of the page, nor is what another site's page does.
+    const own = m.type() === "error" && m.location().url.startsWith(server.base);
+    if (own && !/status of [45]|favicon/.test(m.text() + m.location().url)) found.push(`${page.url()}: ${m.text()}`);
   });
   await page.goto(server.base + path);
   return page;
