@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 
 	"lethe/internal/matrix"
@@ -78,10 +79,20 @@ func (s *Service) Logout(ctx context.Context, who Requester) error {
 // LogoutAll ends all sessions of user and deletes all devices (CS API, POST
 // /logout/all).
 func (s *Service) LogoutAll(ctx context.Context, user matrix.UserID) error {
-	err := s.db.Update(ctx, func(tx *storage.Tx) error { return tx.DropDevices(user, "") })
+	err := s.db.Update(ctx, func(tx *storage.Tx) error { return dropSessions(tx, user, "") })
 	if err == nil {
 		s.Forget(user)
 	}
+	return err
+}
+
+// dropSessions ends all sessions of user but those of the device keep ("": none),
+// and the login tokens with which others could still begin.
+func dropSessions(tx *storage.Tx, user matrix.UserID, keep string) error {
+	if err := tx.DropDevices(user, keep); err != nil {
+		return err
+	}
+	_, err := tx.DeletePersonal("login_tokens", user, math.MaxInt32)
 	return err
 }
 
@@ -213,7 +224,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) error {
 		if err := tx.SetPasswordHash(c.User, hash); err != nil || !c.Logout {
 			return err
 		}
-		return tx.DropDevices(c.User, c.Keep)
+		return dropSessions(tx, c.User, c.Keep)
 	})
 	if err == nil {
 		s.Forget(c.User)

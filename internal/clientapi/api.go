@@ -5,9 +5,45 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"lethe/internal/account"
+	"lethe/internal/appservice"
+	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
 	"lethe/internal/wire"
 )
+
+// API serves the client-server API. Fill in all fields before [API.Routes].
+type API struct {
+	Accounts      *account.Service
+	Deactivations *deactivation.Service
+	Appservices   *appservice.Registry
+	Limits        Limits
+	Options       Options
+}
+
+// Options are settings that only this API has.
+type Options struct {
+	ServerName matrix.ServerName
+	// QueryToken takes access tokens from the query, too (deprecated).
+	QueryToken bool
+	// Registration is "open", "token" or "closed".
+	Registration string
+	Guests       bool
+	RequireEmail bool
+	// Terms are the policies to accept at registration.
+	Terms []account.Policy
+	// SelfDeactivation lets people end their own accounts.
+	SelfDeactivation bool
+	// ClientBaseURL and FederationName are for /.well-known; "" for not there.
+	ClientBaseURL  string
+	FederationName string
+	Support        Support
+}
+
+// Support is for /.well-known/matrix/support; empty for not there.
+type Support struct {
+	MatrixID, Email, Page string
+}
 
 // Routes lists every operation of the client-server API that this server has,
 // `r0` aliases of the `v3` paths included (CLIENTS: several clients use only

@@ -2,76 +2,12 @@ package clientapi
 
 import (
 	"net/http"
-	"time"
 
 	"lethe/internal/account"
 	"lethe/internal/appservice"
-	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
-	"lethe/internal/ratelimit"
 	"lethe/internal/wire"
 )
-
-// API serves the client-server API. Fill in all fields before [API.Routes].
-type API struct {
-	Accounts      *account.Service
-	Deactivations *deactivation.Service
-	Appservices   *appservice.Registry
-	Limits        Limits
-	Options       Options
-}
-
-// Options are settings that only this API has.
-type Options struct {
-	ServerName matrix.ServerName
-	// QueryToken takes access tokens from the query, too (deprecated).
-	QueryToken bool
-	// Registration is "open", "token" or "closed".
-	Registration string
-	Guests       bool
-	RequireEmail bool
-	// Terms are the policies to accept at registration.
-	Terms []account.Policy
-	// SelfDeactivation lets people end their own accounts.
-	SelfDeactivation bool
-	// ClientBaseURL and FederationName are for /.well-known; "" for not there.
-	ClientBaseURL  string
-	FederationName string
-	Support        Support
-}
-
-// Support is for /.well-known/matrix/support; empty for not there.
-type Support struct {
-	MatrixID, Email, Page string
-}
-
-// Limits are the rate limits; nil for none.
-type Limits struct {
-	Address      *ratelimit.Limiter // requests without a token, by address
-	Account      *ratelimit.Limiter // requests with one, by user
-	Login        *ratelimit.Limiter // logins, by address
-	Register     *ratelimit.Limiter // registrations, by address
-	Mail         *ratelimit.Limiter // validation messages, by address
-	UnknownToken *ratelimit.Limiter // requests with dead tokens, by address
-	Deactivate   *ratelimit.Limiter // requests to deactivate, by account or address
-}
-
-// tooMany is 429 M_LIMIT_EXCEEDED (CS API, Rate limiting).
-func tooMany(wait time.Duration) error {
-	e := matrix.Errorf(matrix.CodeLimitExceeded, "Too many requests. Wait a moment.")
-	e.RetryAfter = wait
-	return e
-}
-
-func allow(l *ratelimit.Limiter, key string) error {
-	if wait, ok := l.Allow(key); !ok {
-		return tooMany(wait)
-	}
-	return nil
-}
-
-// address is the key of a client's address.
-func address(r *wire.Request) string { return r.Network() }
 
 // token is the access token of a request, "" for none (CS API, Using access
 // tokens).
@@ -97,7 +33,7 @@ func (a *API) requester(r *wire.Request) (*account.Requester, error) {
 	}
 	who, err := a.Accounts.Authenticate(r.Context(), token)
 	if matrix.CodeOf(err) == matrix.CodeUnknownToken {
-		a.Limits.UnknownToken.Allow(address(r))
+		a.Limits.UnknownToken.Allow(r.Network())
 		return nil, err
 	}
 	if err != nil {
@@ -108,24 +44,6 @@ func (a *API) requester(r *wire.Request) (*account.Requester, error) {
 	}
 	a.Accounts.Seen(who, r.Remote.String(), r.UserAgent())
 	return &who, nil
-}
-
-// limitDead limits requests with dead tokens: clients that were left open repeat
-// theirs without a pause (CLIENTS, After an account has ended). A token that is
-// good, of somebody else at the same address, goes on working; while it is not
-// known which of the two a token is, it counts as a request without one.
-func (a *API) limitDead(r *wire.Request, token string) error {
-	wait, yes := a.Limits.UnknownToken.Exhausted(address(r))
-	if !yes {
-		return nil
-	}
-	switch alive, known := a.Accounts.Remember(token); {
-	case alive:
-		return nil
-	case known:
-		return tooMany(wait)
-	}
-	return allow(a.Limits.Address, address(r))
 }
 
 // appserviceRequester is whom an application service acts as: the user_id it
@@ -231,7 +149,7 @@ func own(h func(*wire.Request, account.Requester) (any, error)) authedHandler {
 // open makes a handler of one that needs no token, with the limit by address.
 func (a *API) open(h wire.Handler) wire.Handler {
 	return func(r *wire.Request) (any, error) {
-		if err := allow(a.Limits.Address, address(r)); err != nil {
+		if err := allow(a.Limits.Address, r.Network()); err != nil {
 			return nil, err
 		}
 		return h(r)

@@ -45,7 +45,7 @@ func (a *API) deactivate(r *wire.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := "address " + address(r)
+	key := "address " + r.Network()
 	if who != nil {
 		key = string(who.UserID)
 	}

@@ -3,6 +3,7 @@ package clientapi_test
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,6 +86,44 @@ func TestEachLimitSaysWhenToComeBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOneAddressIsNotFloodedByMany(t *testing.T) {
+	mail := hstest.NewMailServer(t, "none")
+	s := hstest.New(t, "sqlite", hstest.Mail(t, mail), limited(func(c *config.Settings) *config.Rate { return &c.RateMail }),
+		hstest.Set(func(c *config.Settings) { c.TrustedProxies = []string{"127.0.0.0/8"} }))
+	ask := func(from, to string) hstest.Answer {
+		body := `{"client_secret": "` + from + `", "email": "` + to + `", "send_attempt": 1}`
+		req, err := http.NewRequestWithContext(t.Context(), post, s.URL+v3+"register/email/requestToken", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", from)
+		a, err := s.Send(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for i, want := range []int{200, 200, 429, 429} {
+		if a := ask("192.0.2."+strconv.Itoa(i), "Victim@example.com"); a.Status != want {
+			t.Errorf("request %d = %d %s, want %d", i, a.Status, a.Raw, want)
+		}
+	}
+	if a := ask("192.0.2.9", "other@example.com"); a.Status != http.StatusOK || len(mail.Letters("victim@example.com")) != 2 {
+		t.Errorf("another = %d %s; %d messages to the first", a.Status, a.Raw, len(mail.Letters("victim@example.com")))
+	}
+}
+
+func TestRegistrationTokensCannotBeGuessed(t *testing.T) {
+	s := hstest.New(t, "sqlite", limited(func(c *config.Settings) *config.Rate { return &c.RateLoginFailed }),
+		hstest.Set(func(c *config.Settings) { c.Registration = "token" }))
+	session := challenge(t, s, "", post, registerPath, "", object{"username": "eve", "password": "correct-horse"}).String("session")
+	guess := object{"auth": object{"type": "m.login.registration_token", "token": "guess", "session": session}}
+	for range 2 {
+		challenge(t, s, "M_UNAUTHORIZED", post, registerPath, "", guess)
+	}
+	check(t, s, row{429, "M_LIMIT_EXCEEDED", post, registerPath, "", guess})
 }
 
 func TestAFloodOfDeadTokensHurtsNobodyElse(t *testing.T) {

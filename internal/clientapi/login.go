@@ -74,7 +74,7 @@ func (q *loginRequest) who() (account.Identifier, error) {
 
 // login is POST /login (CS API, Login).
 func (a *API) login(r *wire.Request) (any, error) {
-	if err := allow(a.Limits.Login, address(r)); err != nil {
+	if err := allow(a.Limits.Login, r.Network()); err != nil {
 		return nil, err
 	}
 	var q loginRequest

@@ -172,6 +172,9 @@ func TestALoginTokenWorksOnceAndNotForLong(t *testing.T) {
 		gone := func(r row) row { r.status, r.code = 403, "M_FORBIDDEN"; return r }
 		once := logInWith(token())
 		check(t, s, once, gone(once), gone(logInWith(alice.Token)))
+		ended := logInWith(token())
+		check(t, s, row{200, "", post, passwordPath, alice.Token, object{"new_password": alice.Password, "auth": proof(alice, "")}},
+			gone(ended)) // all other sessions ended, and this one before it began
 		late := logInWith(token())
 		clock.Advance(2*time.Minute + time.Second)
 		check(t, s, gone(late),

@@ -85,7 +85,7 @@ func (a *API) register(r *wire.Request) (any, error) {
 	}
 	if !continues {
 		// Clients poll with the session while their user confirms an address.
-		if err := allow(a.Limits.Register, address(r)); err != nil {
+		if err := allow(a.Limits.Register, r.Network()); err != nil {
 			return nil, err
 		}
 	}
@@ -187,7 +187,7 @@ func (a *API) registerGuest(r *wire.Request) (any, error) {
 	if !a.Options.Guests {
 		return nil, matrix.Errorf(matrix.CodeGuestAccessForbidden, "This server does not take guests.")
 	}
-	if err := allow(a.Limits.Register, address(r)); err != nil {
+	if err := allow(a.Limits.Register, r.Network()); err != nil {
 		return nil, err
 	}
 	var q struct {
@@ -251,7 +251,7 @@ func (a *API) tokenValidity(r *wire.Request) (any, error) {
 	if a.Options.Registration == "closed" {
 		return nil, matrix.Errorf(matrix.CodeForbidden, "This server does not take registrations.")
 	}
-	if err := allow(a.Limits.Login, address(r)); err != nil {
+	if err := allow(a.Limits.Login, r.Network()); err != nil {
 		return nil, err // tokens are short enough to be guessed
 	}
 	token := r.Query("token")

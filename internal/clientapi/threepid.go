@@ -103,7 +103,7 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 
 // limitMail limits messages by who asks for them and by who would get them.
 func (a *API) limitMail(r *wire.Request, req account.TokenRequest) error {
-	if err := allow(a.Limits.Mail, address(r)); err != nil {
+	if err := allow(a.Limits.Mail, r.Network()); err != nil {
 		return err
 	}
 	pid, err := matrix.ParseThreepid(req.Medium, req.Address)

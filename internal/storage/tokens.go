@@ -156,11 +156,12 @@ func (tx *Tx) OpenIDUser(token Hash, now matrix.Timestamp) (matrix.UserID, error
 }
 
 // DropExpired deletes what time has ended, and the address log before logSince.
+// Access and refresh tokens stay as long as their device does: that they have
+// expired is what tells its client to keep its keys (CS API, Soft logout).
 func (tx *Tx) DropExpired(now, logSince matrix.Timestamp) error {
 	for _, stmt := range []string{
 		`DELETE FROM login_tokens WHERE expires_at <= $1`,
 		`DELETE FROM openid_tokens WHERE expires_at <= $1`,
-		`DELETE FROM refresh_tokens WHERE expires_at <= $1`,
 		`DELETE FROM uia_sessions WHERE expires_at <= $1`,
 		`DELETE FROM validation_sessions WHERE expires_at <= $1`,
 	} {
