@@ -42,8 +42,9 @@ test: ## Run all Go and command-line tests, on SQLite and PostgreSQL
 	done
 
 .PHONY: e2e
-e2e: ## Run the tests with real clients and peers, from PyPI and npm
+e2e: ## Run the tests with real clients and peers, from PyPI and npm, and with a browser
 	@test/e2e/run
+	test/web/run
 
 .PHONY: check
 check: check-format check-vet check-lint check-vulnerabilities check-layout check-race ## Check format, lint, layout, vulnerabilities and races
