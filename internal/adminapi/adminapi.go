@@ -141,9 +141,9 @@ func flagOf(r *wire.Request, name string) (*bool, error) {
 	case "":
 		return nil, nil //nolint:nilnil // not given is no error
 	case "true":
-		return ptr(true), nil
+		return new(true), nil
 	case "false":
-		return ptr(false), nil
+		return new(false), nil
 	}
 	return nil, matrix.Errorf(matrix.CodeInvalidParam, "The parameter %s is true or false.", name)
 }
@@ -156,5 +156,3 @@ func oneOf[T ~string](r *wire.Request, name string, values ...T) (T, error) {
 	}
 	return "", matrix.Errorf(matrix.CodeInvalidParam, "The parameter %s is one of %v.", name, values)
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -44,7 +44,7 @@ func operations(t *testing.T, raw []byte) (list []string) {
 				t.Errorf("%s %s has no operationId of its own, or no summary", method, path)
 			}
 			ids[op.OperationID] = true
-			for _, segment := range strings.Split(path, "/") {
+			for segment := range strings.SplitSeq(path, "/") {
 				name, isParam := strings.CutPrefix(segment, "{")
 				name = strings.TrimSuffix(name, "}")
 				has := slices.ContainsFunc(op.Parameters, func(p struct{ Name, In string }) bool { return p.Name == name && p.In == "path" })

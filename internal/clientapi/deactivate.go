@@ -63,7 +63,7 @@ func (a *API) deactivate(r *wire.Request) (any, error) {
 	if !a.Options.SelfDeactivation {
 		return nil, matrix.Errorf(matrix.CodeForbidden, "On this server only its operators end accounts. Ask them.")
 	}
-	result, err := a.endSelf(r, who, q.Auth, stored)
+	result, err := a.endSelf(r, uia{who: who, flows: passwordFlow, auth: q.Auth, stored: stored})
 	if who != nil {
 		err = ended(err)
 	}
@@ -71,8 +71,8 @@ func (a *API) deactivate(r *wire.Request) (any, error) {
 }
 
 // endSelf ends the account of who proves to be its owner.
-func (a *API) endSelf(r *wire.Request, who *account.Requester, auth jsontext.Value, stored map[string]jsontext.Value) (any, error) {
-	done, err := a.authorize(r, uia{who: who, flows: passwordFlow, auth: auth, stored: stored})
+func (a *API) endSelf(r *wire.Request, u uia) (any, error) {
+	done, err := a.authorize(r, u)
 	if err != nil {
 		return nil, err
 	}

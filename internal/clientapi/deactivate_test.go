@@ -1,6 +1,7 @@
 package clientapi_test
 
 import (
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -216,9 +217,7 @@ func TestTheLastValueGivenInTheRoundsWins(t *testing.T) {
 					if session == "" {
 						delete(body, "auth")
 					}
-					for key, value := range round {
-						body[key] = value
-					}
+					maps.Copy(body, round)
 					a := s.Do(http.MethodPost, endPath, who.Token, body)
 					if a.Status != http.StatusUnauthorized {
 						t.Fatalf("round: %d %s", a.Status, a.Raw)
@@ -226,9 +225,7 @@ func TestTheLastValueGivenInTheRoundsWins(t *testing.T) {
 					session = a.String("session")
 				}
 				last := object{"auth": proof(who, session)}
-				for key, value := range tc.rounds[len(tc.rounds)-1] {
-					last[key] = value
-				}
+				maps.Copy(last, tc.rounds[len(tc.rounds)-1])
 				s.Want(http.StatusOK, "", http.MethodPost, endPath, who.Token, last)
 				if d := dead(t, s, who); d.Erase != tc.erase || d.IDServer != tc.idServer {
 					t.Errorf("erase %v, id_server %q; want %v, %q", d.Erase, d.IDServer, tc.erase, tc.idServer)

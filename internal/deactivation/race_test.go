@@ -204,8 +204,7 @@ var racers = []racer{
 			Endpoint: "POST /x", Auth: jsontext.Value(auth),
 			Flows: []account.Flow{{Stages: []string{account.StagePassword, account.StageDummy}}},
 		})
-		var challenge *account.Challenge
-		if errors.As(err, &challenge) {
+		if _, ok := errors.AsType[*account.Challenge](err); ok {
 			return nil, nil
 		}
 		return nil, err

@@ -188,7 +188,8 @@ func (s *Service) Retry(ctx context.Context, id string) (int64, error) {
 		return 0, err
 	}
 	if d.State == storage.InGrace {
-		return 0, matrix.Errorf(matrix.CodeInvalidParam, "This ending can still be taken back; it goes on at the end of its grace period.")
+		return 0, matrix.Errorf(matrix.CodeInvalidParam,
+			"This ending can still be taken back; it goes on at the end of its grace period.")
 	}
 	var n int64
 	err = s.db.Update(ctx, func(tx *storage.Tx) (err error) {
