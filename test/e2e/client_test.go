@@ -32,9 +32,21 @@ func trusting(ca *authority) *http.Client {
 type client struct {
 	t     *testing.T
 	base  string
+	own   string // for what the specification does not have; "": base
 	token string
 	http  *http.Client
 	seen  *coverage // nil: nobody counts
+}
+
+// address is where a request goes. For what is not in the specification that is
+// past the proxy: Go's reverse proxy may cut off the answer to a request with a
+// body, where the answer is too large for one read, as pages are.
+func (c *client) address(path string) string {
+	if c.own != "" && (strings.HasPrefix(path, "/_lethe/") || strings.HasPrefix(path, "/_synapse/") ||
+		strings.Contains(path, "/fallback/web")) {
+		return c.own + path
+	}
+	return c.base + path
 }
 
 // with is the same client with another token.
@@ -72,7 +84,7 @@ func (c *client) call(method, path string, body any) answer {
 			c.t.Fatal(err)
 		}
 	}
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.base+path, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.address(path), bytes.NewReader(raw))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -175,14 +187,18 @@ var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value=
 // wants to read something on the page that comes.
 func (c *client) browse(link, want string) {
 	c.t.Helper()
-	browser := &client{t: c.t, base: link, http: c.http, seen: c.seen}
-	page := browser.call(http.MethodGet, "", nil).want(http.StatusOK, "")
+	browser := c.with("")
+	path, ours := strings.CutPrefix(link, c.base)
+	if !ours {
+		browser.base = ""
+	}
+	page := browser.call(http.MethodGet, path, nil).want(http.StatusOK, "")
 	if form := hiddenField.FindAllStringSubmatch(string(page.body), -1); form != nil {
 		values := url.Values{}
 		for _, field := range form {
 			values.Set(field[1], field[2])
 		}
-		page = browser.call(http.MethodPost, "", values).want(http.StatusOK, "")
+		page = browser.call(http.MethodPost, path, values).want(http.StatusOK, "")
 	}
 	if !strings.Contains(string(page.body), want) {
 		c.t.Fatalf("%s: the page does not say %q:\n%s", link, want, page.body)

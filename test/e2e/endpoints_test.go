@@ -139,8 +139,12 @@ func TestOldPaths(t *testing.T) {
 			for _, placeholder := range []string{"{userId}", "{deviceId}", "{filterId}", "{roomId}", "{type}", "{keyName}", "{stage}"} {
 				rest = strings.ReplaceAll(rest, placeholder, "x")
 			}
-			before := w.client.call(method, "/_matrix/client/r0/"+rest, `{}`)
-			now := w.client.call(method, "/_matrix/client/v3/"+rest, `{}`)
+			var body any
+			if method != http.MethodGet {
+				body = object{}
+			}
+			before := w.client.call(method, "/_matrix/client/r0/"+rest, body)
+			now := w.client.call(method, "/_matrix/client/v3/"+rest, body)
 			if strings.HasPrefix(before.header.Get("Content-Type"), "text/html") {
 				continue
 			}

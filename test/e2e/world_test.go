@@ -62,7 +62,9 @@ func newWorld(t *testing.T, engine string, options ...string) *world {
 		"--smtp-from", "lethe@example.org", "--sms-gateway", newTextGateway(t, w.phones),
 		"--support-email", "help@example.org", "--log-level", "debug",
 	}, options...)
-	w.client = &client{t: t, base: base, http: trusting(w.ca), seen: w.seen}
+	w.client = &client{
+		t: t, base: base, own: fmt.Sprintf("http://127.0.0.1:%d", w.listen), http: trusting(w.ca), seen: w.seen,
+	}
 	w.start()
 	t.Cleanup(func() {
 		w.stop()
@@ -129,6 +131,8 @@ func (w *world) checked(side string, port int) int {
 	w.t.Cleanup(func() {
 		if err := proxy.stop(os.Interrupt); err != nil {
 			w.t.Errorf("the %s side broke the specification (%v):\n%s", side, err, &proxy.out)
+		} else if w.t.Failed() {
+			w.t.Logf("the proxy on the %s side:\n%s", side, &proxy.out)
 		}
 	})
 	return public
