@@ -143,7 +143,7 @@ func (s *Service) unbind(ctx context.Context, run *job.Run) error {
 	if err != nil {
 		return err
 	}
-	err = s.identity.Unbind(ctx, t.IDServer, d.UserID, matrix.Threepid{Medium: t.Medium, Address: t.Address})
+	err = s.askToUnbind(ctx, d.UserID, t)
 	var status *identity.StatusError
 	switch {
 	case errors.Is(err, identity.ErrRefused):
@@ -163,6 +163,16 @@ func (s *Service) unbind(ctx context.Context, run *job.Run) error {
 		}
 		return s.complete(tx, run, d)
 	})
+}
+
+// unbindTime bounds one attempt: a server that hangs must not keep the workers
+// from the steps of others.
+const unbindTime = 10 * time.Second
+
+func (s *Service) askToUnbind(ctx context.Context, user matrix.UserID, t unbindTarget) error {
+	ctx, cancel := context.WithTimeout(ctx, unbindTime)
+	defer cancel()
+	return s.identity.Unbind(ctx, t.IDServer, user, matrix.Threepid{Medium: t.Medium, Address: t.Address})
 }
 
 // complete marks a step done, and with the last one the ending: its final
