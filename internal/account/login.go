@@ -260,7 +260,9 @@ func (s *Service) issue(tx *storage.Tx, user matrix.UserID, n NewSession, retire
 
 // CreateLoginToken makes a short-lived token with which another client of user
 // can log in, once (CS API, POST /v1/login/get_token).
-func (s *Service) CreateLoginToken(ctx context.Context, user matrix.UserID, inTx func(*storage.Tx) error) (string, time.Duration, error) {
+func (s *Service) CreateLoginToken(
+	ctx context.Context, user matrix.UserID, inTx func(*storage.Tx) error,
+) (string, time.Duration, error) {
 	token, hash := newToken(loginToken)
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
 		if _, err := s.lockLive(tx, user); err != nil {

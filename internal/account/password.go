@@ -115,7 +115,7 @@ func (h *hasher) verify(stored, password string) (match, stale bool, err error) 
 }
 
 func (p Argon2) key(password string, salt []byte, length int) []byte {
-	return argon2.IDKey([]byte(password), salt, p.Time, p.MemoryKiB, p.Threads, uint32(length))
+	return argon2.IDKey([]byte(password), salt, p.Time, p.MemoryKiB, p.Threads, uint32(length)) //nolint:gosec // at most 128
 }
 
 // encode writes the PHC string: $argon2id$v=19$m=…,t=…,p=…$salt$hash.

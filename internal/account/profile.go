@@ -103,7 +103,8 @@ func checkFieldName(name string) error {
 		return matrix.Errorf(matrix.CodeKeyTooLarge, "The name of a profile field may have at most %d bytes.", maxFieldName)
 	}
 	if !fieldGrammar.MatchString(name) {
-		return matrix.Errorf(matrix.CodeInvalidParam, "The name of a profile field has the characters a-z, 0-9 and ._- and begins with a letter.")
+		return matrix.Errorf(matrix.CodeInvalidParam,
+			"The name of a profile field has the characters a-z, 0-9 and ._- and begins with a letter.")
 	}
 	return nil
 }

@@ -23,12 +23,12 @@ func (s *Service) usable(t storage.RegistrationToken) bool {
 
 // lockUsableToken keeps others from using a token until the transaction ends,
 // and refuses it if it can be used no more.
-func (s *Service) lockUsableToken(tx *storage.Tx, token string) (storage.RegistrationToken, error) {
+func (s *Service) lockUsableToken(tx *storage.Tx, token string) error {
 	t, err := tx.LockRegistrationToken(token, s.now())
 	if errors.Is(err, storage.ErrNotFound) || err == nil && !s.usable(t) {
-		return t, errBadRegToken
+		return errBadRegToken
 	}
-	return t, err
+	return err
 }
 
 // CheckRegistrationToken refuses a token that cannot be used (now).

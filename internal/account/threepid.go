@@ -173,7 +173,9 @@ func (s *Service) boundAt(ctx context.Context, user matrix.UserID, pid matrix.Th
 
 // DeleteThreepid takes an identifier from the account and unbinds it. It returns
 // whether it could be unbound everywhere.
-func (s *Service) DeleteThreepid(ctx context.Context, user matrix.UserID, pid matrix.Threepid, server matrix.ServerName) (bool, error) {
+func (s *Service) DeleteThreepid(
+	ctx context.Context, user matrix.UserID, pid matrix.Threepid, server matrix.ServerName,
+) (bool, error) {
 	err := s.db.Update(ctx, func(tx *storage.Tx) error { return tx.DropThreepid(user, pid) })
 	if err != nil {
 		return false, err

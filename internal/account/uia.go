@@ -101,7 +101,7 @@ func (a *Authorized) Consume(tx *storage.Tx) error {
 		}
 	}
 	if token := a.completed[StageRegistrationToken].Token; token != "" {
-		if _, err := a.service.lockUsableToken(tx, token); err != nil {
+		if err := a.service.lockUsableToken(tx, token); err != nil {
 			return a.refuse(err)
 		}
 		if err := tx.UseRegistrationToken(token); err != nil {
@@ -233,7 +233,7 @@ func (s *Service) attempt(ctx context.Context, r *round) (failed *matrix.Error, 
 	if _, ok := r.state.Done[stage]; ok {
 		// CS API: completed stages cannot be retried; the answer is as if it had
 		// not been tried.
-		return nil, nil
+		return nil, nil //nolint:nilnil // it did not fail
 	}
 	if !r.offers(stage) {
 		return errNotOffered, nil
@@ -250,7 +250,7 @@ func (s *Service) attempt(ctx context.Context, r *round) (failed *matrix.Error, 
 		return nil, err
 	}
 	r.state.Done[stage], r.result = result, &result
-	return nil, nil
+	return nil, nil //nolint:nilnil // it did not fail
 }
 
 // round is one UIARequest on its way, with the session it belongs to.

@@ -502,8 +502,7 @@ func TestUIATokenAtOnce(t *testing.T) {
 		for range 12 {
 			wg.Go(func() {
 				_, err := s.Authorize(context.WithoutCancel(t.Context()), req)
-				var c *account.Challenge
-				if !errors.As(err, &c) {
+				if c, ok := errors.AsType[*account.Challenge](err); !ok {
 					t.Errorf("error = %v, want a challenge", err)
 				} else if len(c.Completed) == 1 {
 					took.Add(1)

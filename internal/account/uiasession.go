@@ -45,7 +45,7 @@ func newSecret() string {
 func (s *Service) resume(ctx context.Context, r *round) (failed *matrix.Error, err error) {
 	r.begin()
 	if r.auth.Session == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // it did not fail
 	}
 	v, err := s.uiaSession(ctx, r.auth.Session)
 	if err == nil && !r.owns(v) {
@@ -191,7 +191,7 @@ func (s *Service) put(tx *storage.Tx, r *round, v storage.UIASession, state uiaS
 			v.Subject = result.Subject
 		}
 		if result.Token != "" && v.RegistrationToken == "" {
-			if _, err := s.lockUsableToken(tx, result.Token); err != nil {
+			if err := s.lockUsableToken(tx, result.Token); err != nil {
 				return err
 			}
 			v.RegistrationToken = result.Token

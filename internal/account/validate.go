@@ -43,7 +43,7 @@ func (s *Service) RequestToken(ctx context.Context, r TokenRequest) (sid string,
 		return "", err
 	}
 	token, send := newValidationToken(pid.Medium), true
-	secret := storage.Hash(hashOf(r.ClientSecret))
+	secret := hashOf(r.ClientSecret)
 	now := s.now()
 	err = s.db.Update(ctx, func(tx *storage.Tx) error {
 		v, err := tx.ValidationFor(r.Purpose, pid, secret)
@@ -136,7 +136,9 @@ func newValidationToken(medium string) string {
 	return n.Add(n, big.NewInt(100_000)).String()
 }
 
-func (s *Service) sendToken(ctx context.Context, purpose storage.ValidationPurpose, pid matrix.Threepid, sid, token string) error {
+func (s *Service) sendToken(
+	ctx context.Context, purpose storage.ValidationPurpose, pid matrix.Threepid, sid, token string,
+) error {
 	if pid.Medium == matrix.MediumMSISDN {
 		return s.opts.SendText(ctx, pid.Address, token+" is your code for "+string(s.opts.ServerName)+".")
 	}

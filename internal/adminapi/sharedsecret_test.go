@@ -62,10 +62,8 @@ func TestToolsRegisterWithTheSharedSecret(t *testing.T) {
 			"nonce": short, "username": "third", "password": "x", "mac": macOf("the-secret", short, "third", "x", "notadmin"),
 		})
 
-		quiet, n := map[string]any{}, nonce()
-		for k, v := range body(n, "quiet", false, "notadmin") {
-			quiet[k] = v
-		}
+		n := nonce()
+		quiet := body(n, "quiet", false, "notadmin")
 		quiet["inhibit_login"], quiet["user_type"] = true, "bot"
 		quiet["mac"] = macOf("the-secret", n, "quiet", "correct-horse", "notadmin", "bot")
 		if a := register(http.StatusOK, "", quiet); a.Get("access_token") != nil {

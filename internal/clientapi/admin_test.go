@@ -104,11 +104,15 @@ func TestALockedAccountCanOnlyLogOut(t *testing.T) {
 		lock(true)
 		user := v3 + "user/" + alice.UserID
 		for _, r := range []row{
-			{0, "", get, whoamiPath, alice.Token, nil}, {0, "", get, v3 + "devices", alice.Token, nil},
-			{0, "", get, v3 + "account/3pid", alice.Token, nil}, {0, "", get, v3 + "capabilities", alice.Token, nil},
+			{0, "", get, whoamiPath, alice.Token, nil},
+			{0, "", get, v3 + "devices", alice.Token, nil},
+			{0, "", get, v3 + "account/3pid", alice.Token, nil},
+			{0, "", get, v3 + "capabilities", alice.Token, nil},
 			{0, "", put, v3 + "profile/" + alice.UserID + "/displayname", alice.Token, object{"displayname": "x"}},
-			{0, "", put, user + "/account_data/m.x", alice.Token, object{}}, {0, "", post, user + "/filter", alice.Token, object{}},
-			{0, "", post, user + "/openid/request_token", alice.Token, object{}}, {0, "", post, endPath, alice.Token, object{}},
+			{0, "", put, user + "/account_data/m.x", alice.Token, object{}},
+			{0, "", post, user + "/filter", alice.Token, object{}},
+			{0, "", post, user + "/openid/request_token", alice.Token, object{}},
+			{0, "", post, endPath, alice.Token, object{}},
 			{0, "", post, passwordPath, alice.Token, object{"new_password": "better-horse"}},
 			{0, "", post, v3 + "account/3pid/email/requestToken", alice.Token, object{"client_secret": "s", "email": "a@b.example", "send_attempt": 1}},
 			// No way to a new token (CS API, Soft logout).

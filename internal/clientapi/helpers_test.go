@@ -1,6 +1,7 @@
 package clientapi_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"testing"
@@ -79,13 +80,16 @@ func flowsOf(a hstest.Answer) (flows [][]string) {
 
 // logIn logs in with a password and returns the answer.
 func logIn(s *hstest.Server, user, password string, more object) hstest.Answer {
-	body := object{
+	return s.Do(post, loginPath, "", with(object{
 		"type": "m.login.password", "password": password, "identifier": object{"type": "m.id.user", "user": user},
-	}
-	for k, v := range more {
-		body[k] = v
-	}
-	return s.Do(post, loginPath, "", body)
+	}, more))
+}
+
+// with is base with the keys of more added, or replaced.
+func with(base, more object) object {
+	all := maps.Clone(base)
+	maps.Copy(all, more)
+	return all
 }
 
 // admin creates an account that is a server administrator.

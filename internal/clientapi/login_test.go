@@ -69,10 +69,7 @@ func TestLoginTakesEveryWayToSayWho(t *testing.T) {
 			{"deprecated user", object{"user": "alice"}, alice.UserID},
 			{"deprecated medium", object{"medium": "email", "address": "alice@example.com"}, alice.UserID},
 		} {
-			body := object{"type": "m.login.password", "password": "correct-horse"}
-			for k, v := range c.who {
-				body[k] = v
-			}
+			body := with(object{"type": "m.login.password", "password": "correct-horse"}, c.who)
 			a := s.Do(post, loginPath, "", body)
 			if a.Status != http.StatusOK || a.String("user_id") != c.want || a.String("device_id") == "" {
 				t.Errorf("%s: %d %s, want %s", c.name, a.Status, a.Raw, c.want)
@@ -90,11 +87,7 @@ func TestLoginsThatAreRefused(t *testing.T) {
 		s.Register("alice")
 		alice := object{"type": "m.id.user", "user": "alice"}
 		try := func(more object) object {
-			body := object{"type": "m.login.password", "password": "correct-horse", "identifier": alice}
-			for k, v := range more {
-				body[k] = v
-			}
-			return body
+			return with(object{"type": "m.login.password", "password": "correct-horse", "identifier": alice}, more)
 		}
 		who := func(id object) object { return try(object{"identifier": id}) }
 		check(t, s,
@@ -124,7 +117,8 @@ func TestLoginsThatAreRefused(t *testing.T) {
 		)
 		flows := s.Want(http.StatusOK, "", get, loginPath, "", nil)
 		want := []any{
-			object{"type": "m.login.password"}, object{"type": "m.login.token", "get_login_token": true},
+			object{"type": "m.login.password"},
+			object{"type": "m.login.token", "get_login_token": true},
 			object{"type": "m.login.application_service"},
 		}
 		if diff := cmp.Diff(want, flows.Get("flows")); diff != "" {

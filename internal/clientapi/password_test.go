@@ -16,11 +16,7 @@ func TestChangingThePassword(t *testing.T) {
 		alice, bob := s.Register("alice"), s.Register("bob")
 		other := logIn(s, "alice", alice.Password, nil).String("access_token")
 		change := func(password string, more object) object {
-			body := object{"new_password": password, "auth": proof(alice, "")}
-			for k, v := range more {
-				body[k] = v
-			}
-			return body
+			return with(object{"new_password": password, "auth": proof(alice, "")}, more)
 		}
 		challenge(t, s, "", post, passwordPath, alice.Token, object{"new_password": "better-horse"})
 		challenge(t, s, "M_FORBIDDEN", post, passwordPath, alice.Token, change("better-horse", object{"auth": hstest.PasswordAuth("alice", "wrong", "")}))

@@ -56,8 +56,8 @@ func (a *API) continues(r *wire.Request, q registerRequest) (bool, error) {
 	var auth struct {
 		Session string `json:"session"`
 	}
-	if json.Unmarshal(q.Auth, &auth) != nil || auth.Session == "" {
-		return false, nil // Authorize says what is wrong with it
+	if err := json.Unmarshal(q.Auth, &auth); err != nil || auth.Session == "" {
+		return false, nil //nolint:nilerr // Authorize says what is wrong with it
 	}
 	return a.Accounts.UIASessionLives(r.Context(), auth.Session)
 }

@@ -74,11 +74,7 @@ func TestWhoCannotBeRegistered(t *testing.T) {
 		alice, gone := s.Register("alice"), s.Register("gone")
 		s.Want(http.StatusOK, "", post, endPath, gone.Token, object{"auth": hstest.PasswordAuth("gone", gone.Password, "")})
 		body := func(name string, more object) object {
-			b := object{"username": name, "password": "correct-horse"}
-			for k, v := range more {
-				b[k] = v
-			}
-			return b
+			return with(object{"username": name, "password": "correct-horse"}, more)
 		}
 		auth := object{"auth": dummy}
 		available := v3 + "register/available?username="

@@ -2,6 +2,7 @@ package clientapi_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -67,11 +68,9 @@ func TestAnAddressIsAddedAndDeleted(t *testing.T) {
 		address := "add-" + t.Name()[len(t.Name())-4:] + "@example.com"
 		path, add := v3+"account/3pid/email/requestToken", v3+"account/3pid/add"
 		ask := func(more object) object {
-			body := object{"client_secret": "s3cret", "email": address, "send_attempt": 1, "next_link": "https://client.example/back"}
-			for k, v := range more {
-				body[k] = v
-			}
-			return body
+			return with(object{
+				"client_secret": "s3cret", "email": address, "send_attempt": 1, "next_link": "https://client.example/back",
+			}, more)
 		}
 		check(t, s,
 			row{400, "M_MISSING_PARAM", post, path, alice.Token, object{"email": address, "send_attempt": 1}},
@@ -242,12 +241,8 @@ func TestBindingAtAnIdentityServer(t *testing.T) {
 		address := "bind-" + t.Name()[len(t.Name())-4:] + "@example.com"
 		bind := object{"sid": address, "client_secret": "s3cret", "id_server": ids.Name, "id_access_token": "id-token"}
 		without := func(key string) object {
-			body := object{}
-			for k, v := range bind {
-				if k != key {
-					body[k] = v
-				}
-			}
+			body := maps.Clone(bind)
+			delete(body, key)
 			return body
 		}
 		for key := range bind {

@@ -41,8 +41,7 @@ func endpoint(r *wire.Request) string {
 func challenged(h wire.Handler) wire.Handler {
 	return func(r *wire.Request) (any, error) {
 		result, err := h(r)
-		var challenge *account.Challenge
-		if errors.As(err, &challenge) {
+		if challenge, ok := errors.AsType[*account.Challenge](err); ok {
 			return &wire.Response{Status: http.StatusUnauthorized, JSON: challenge}, nil
 		}
 		return result, err

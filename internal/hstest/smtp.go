@@ -74,7 +74,7 @@ func NewMailServer(t testing.TB, security string) *MailServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.port = listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // that is its type
+	m.port = listener.Addr().(*net.TCPAddr).Port
 	switch security {
 	case "starttls":
 		server.TLSConfig = conf
