@@ -9,6 +9,7 @@
 package ratelimit
 
 import (
+	"crypto/sha256"
 	"math"
 	"time"
 
@@ -19,6 +20,10 @@ import (
 // maxKeys bounds how many keys a limiter remembers; the least used are forgotten
 // first.
 const maxKeys = 50_000
+
+// maxKey is the longest key that is kept as it is, in bytes. Of a longer one its
+// hash is kept: keys come from requests, which may be large.
+const maxKey = 300
 
 // Limiter allows Burst events of a key at once, and then one every Per/Burst. A
 // nil Limiter allows everything.
@@ -82,6 +87,10 @@ func (l *Limiter) until(bucket *rate.Limiter, now time.Time) time.Duration {
 }
 
 func (l *Limiter) bucket(key string) *rate.Limiter {
+	if len(key) > maxKey {
+		sum := sha256.Sum256([]byte(key))
+		key = string(sum[:])
+	}
 	bucket, _ := l.keys.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(l.every, l.burst), false
 	})

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,6 +121,29 @@ func TestKeysAreBounded(t *testing.T) {
 	l.keys.CleanUp()
 	if n := l.keys.EstimatedSize(); n > maxKeys || n < maxKeys/2 {
 		t.Errorf("the limiter remembers %d keys, want %d at most", n, maxKeys)
+	}
+}
+
+// Keys come from requests: what somebody logs in as may have a megabyte.
+func TestLongKeysTakeNoMemory(t *testing.T) {
+	var c clock
+	l := New(1, time.Hour, c.Now)
+	long := strings.Repeat("x", 1<<20)
+	for _, key := range []string{long, long + "y"} {
+		if !allows(l, key) {
+			t.Error("a first event is refused")
+		}
+		if allows(l, key) {
+			t.Error("a second event is allowed")
+		}
+		if _, yes := l.Exhausted(key); !yes {
+			t.Error("the limit is not seen")
+		}
+	}
+	for key := range l.keys.Keys() {
+		if len(key) > maxKey {
+			t.Errorf("the limiter keeps a key of %d bytes", len(key))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"database/sql"
+	"math"
 
 	"lethe/internal/matrix"
 )
@@ -73,6 +74,10 @@ type Connection struct {
 	LastSeenAt matrix.Timestamp
 }
 
+// maxConnections is how many entries of the address log a device has at most;
+// the oldest give way. A client makes up what it calls itself.
+const maxConnections = 100
+
 // Seen records that a device was used, unless it is gone by now.
 func (tx *Tx) Seen(c Connection) error {
 	n, err := tx.exec(`UPDATE devices SET last_seen_at = $3, last_seen_ip = $4 WHERE user_id = $1 AND device_id = $2
@@ -81,9 +86,15 @@ func (tx *Tx) Seen(c Connection) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	return tx.run(`INSERT INTO connections (user_id, device_id, ip, user_agent, last_seen_at) VALUES ($1, $2, $3, $4, $5)
+	err = tx.run(`INSERT INTO connections (user_id, device_id, ip, user_agent, last_seen_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (user_id, device_id, ip, user_agent) DO UPDATE SET last_seen_at = excluded.last_seen_at`,
 		c.UserID, c.DeviceID, c.IP, c.UserAgent, c.LastSeenAt)
+	if err != nil {
+		return err
+	}
+	return tx.run(`DELETE FROM connections WHERE user_id = $1 AND device_id = $2 AND (ip, user_agent) IN (
+		SELECT ip, user_agent FROM connections WHERE user_id = $1 AND device_id = $2
+		ORDER BY last_seen_at DESC, ip, user_agent LIMIT $4 OFFSET $3)`, c.UserID, c.DeviceID, maxConnections, math.MaxInt32)
 }
 
 // Connections lists the address log of user, latest first.

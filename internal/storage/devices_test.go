@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"fmt"
 	"testing"
 
 	"lethe/internal/matrix"
@@ -83,5 +84,32 @@ func TestTheAddressLogHasWhatIsThere(t *testing.T) {
 
 		do(t, db, step2((*storage.Tx).DropExpired, 0, 12))
 		want(t, db, []storage.Connection{seen(alice, "D", "10.0.0.1", 12)}, bind((*storage.Tx).Connections, alice))
+	})
+}
+
+// What a client calls itself is its own choice, so it could make an entry with
+// each request.
+func TestTheAddressLogOfADeviceIsBounded(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		people(t, db, alice, bob)
+		do(t, db, func(tx *storage.Tx) error {
+			for i := range 150 {
+				c := storage.Connection{
+					UserID: alice, DeviceID: "D", IP: "10.0.0.1", UserAgent: fmt.Sprint("client ", i), LastSeenAt: matrix.Timestamp(i + 1),
+				}
+				if err := tx.Seen(c); err != nil {
+					return err
+				}
+			}
+			return tx.Seen(storage.Connection{UserID: bob, DeviceID: "D", IP: "10.0.0.2", LastSeenAt: 1})
+		})
+		want(t, db, [2]int{100, 51}, func(tx *storage.Tx) (v [2]int, err error) {
+			list, err := tx.Connections(alice)
+			if len(list) > 0 {
+				v = [2]int{len(list), int(list[len(list)-1].LastSeenAt)}
+			}
+			return v, err
+		})
+		want(t, db, 1, bind2((*storage.Tx).CountPersonal, "connections", bob))
 	})
 }
