@@ -129,6 +129,35 @@ func TestALongJobEndsWhenItsLeaseIsLost(t *testing.T) {
 	})
 }
 
+// As when the clock was put back while somebody had the job: its lease is over,
+// and its time has not come.
+func TestAJobThatCannotBeLeasedIsNotAskedForWithoutAPause(t *testing.T) {
+	bubble(t, func(t *testing.T, db *storage.DB, r *job.Runner) {
+		now := time.Now()
+		runs := 0
+		r.Handle("k", func(context.Context, *job.Run) error { runs++; return nil })
+		enqueue(t, db, now, job.New{Kind: "k", Subject: "s", Key: "k", RunAt: now.Add(time.Hour)})
+		err := db.Update(t.Context(), func(tx *storage.Tx) error {
+			_, err := tx.LeaseJobs("other", matrix.TimestampOf(now.Add(2*time.Hour)), matrix.TimestampOf(now), 1)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := db.Stats()
+		r.Wake()
+		time.Sleep(time.Minute)
+		if after := db.Stats(); after.Updates-before.Updates > 61 {
+			t.Errorf("in a minute it was asked for %d times", after.Updates-before.Updates)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if j := jobsOf(t, db)[0]; runs != 1 || !j.Done {
+			t.Errorf("it ran %d times: %+v", runs, j)
+		}
+	})
+}
+
 func TestAJobWhoseEndWasNotRecordedComesBack(t *testing.T) {
 	bubble(t, func(t *testing.T, db *storage.DB, r *job.Runner) {
 		runs := 0

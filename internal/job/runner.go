@@ -27,7 +27,7 @@ type Handler func(ctx context.Context, run *Run) error
 type Options struct {
 	Now     func() time.Time
 	Log     *slog.Logger
-	Workers int // 0: 4
+	Workers int // 0: 8; most wait for other hosts
 }
 
 // lease is how long a job is one runner's; it is extended while a handler runs.
@@ -54,7 +54,7 @@ type Runner struct {
 // NewRunner makes a runner. Register all handlers before it runs.
 func NewRunner(db *storage.DB, opts Options) *Runner {
 	if opts.Workers == 0 {
-		opts.Workers = 4
+		opts.Workers = 8
 	}
 	return &Runner{
 		db: db, opts: opts, owner: rand.Text(), handlers: map[string]Handler{},
@@ -93,8 +93,8 @@ func (r *Runner) ended() {
 const stopTime = 5 * time.Second
 
 // Run runs jobs until ctx ends, and returns once those that are running have
-// ended too, for which they get a few seconds. It is the only runner of its database: leases that an earlier
-// process left are void.
+// ended too, for which they get a few seconds. It is the only runner of its
+// database: leases that an earlier process left are void.
 func (r *Runner) Run(ctx context.Context) error {
 	err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() })
 	if ctx.Err() != nil {
@@ -191,6 +191,10 @@ func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time
 	})
 	if err != nil {
 		return nil, time.Second, err
+	}
+	if len(jobs) == 0 {
+		// Somebody is at its row, or the clock was put back behind its time.
+		return nil, time.Second, nil
 	}
 	r.running.Add(int64(len(jobs)))
 	return jobs, 0, nil // look again: there may be more
