@@ -281,6 +281,23 @@ func TestOwnFailuresAreNotExplainedToClients(t *testing.T) {
 	}
 }
 
+// A mail server that takes no mail, say: the client gets an error of ours, and
+// the operator has to see why.
+func TestWhatAnotherServerDoesNotDoIsInTheLog(t *testing.T) {
+	var log bytes.Buffer
+	rt := wire.NewRouter(wire.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	refused := matrix.Errorf(matrix.CodeUnknown, "Not sent.").Because(errors.New("no route to host"))
+	rt.Add(get("/mail", func(*wire.Request) (any, error) { return nil, refused.WithStatus(http.StatusBadGateway) }),
+		get("/theirs", func(*wire.Request) (any, error) { return nil, refused.WithStatus(http.StatusBadRequest) }))
+	for path, want := range map[string]int{"/mail": 1, "/theirs": 0} {
+		log.Reset()
+		rt.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
+		if n := strings.Count(log.String(), "no route to host"); n != want {
+			t.Errorf("%s: the cause is in the log %d times, want %d:\n%s", path, n, want, log.String())
+		}
+	}
+}
+
 func TestResponses(t *testing.T) {
 	respond := func(r *wire.Response) wire.Handler { return func(*wire.Request) (any, error) { return r, nil } }
 	srv := newServer(t, wire.Options{},

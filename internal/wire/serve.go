@@ -214,7 +214,11 @@ func writeError(w http.ResponseWriter, r *Request, err error) int {
 		body.RetryAfterMS = max(e.RetryAfter.Milliseconds(), 1)
 		w.Header().Set("Retry-After", strconv.FormatInt((body.RetryAfterMS+999)/1000, 10))
 	}
-	r.Log.Debug("request refused", "error", err)
+	level := slog.LevelDebug
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError // a mail server that takes no mail, say: an operator has to see it
+	}
+	r.Log.Log(r.Context(), level, "request refused", "error", err)
 	var buf bytes.Buffer
 	// Strings and numbers only: it cannot fail, even if a message quotes bytes that
 	// are no text.
