@@ -94,17 +94,16 @@ func (s *Service) Bind(ctx context.Context, user matrix.UserID, server matrix.Se
 	return bindError(refused)
 }
 
-// overtaken takes a bind back whose account has ended meanwhile: the ending may
-// have unbound it before it was bound.
+// overtaken has a bind taken back whose account has ended meanwhile: the ending
+// may have unbound it before it was bound.
 func (s *Service) overtaken(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
 	ctx = context.WithoutCancel(ctx)
 	a, err := s.Account(ctx, user)
 	if err != nil || a.DeactivatedAt == 0 {
 		return err
 	}
-	if err := s.opts.Identity.Unbind(ctx, server, user, pid); err != nil {
-		s.log.Error("an address was bound while its account ended, and could not be unbound", "user", user,
-			"server", server, "error", err)
+	if err := s.opts.BoundTooLate(ctx, user, server, pid); err != nil {
+		return err
 	}
 	return errUnknownToken
 }

@@ -36,6 +36,10 @@ import (
 	"lethe/internal/storage"
 )
 
+// workers is how many jobs run at once. Most wait for other hosts, and one that
+// hangs keeps its worker for seconds.
+const workers = 16
+
 // Options are what does not come from the settings. The zero value is usable.
 type Options struct {
 	Log     *slog.Logger     // nil: nowhere
@@ -126,7 +130,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	ids := identity.New(out, name, s.key)
 	sender := s.mail(cas)
 	s.Accounts = account.New(s.DB, s.accountOptions(sender, ids, out))
-	s.Jobs = job.NewRunner(s.DB, job.Options{Now: s.opts.Now, Log: s.opts.Log})
+	s.Jobs = job.NewRunner(s.DB, job.Options{Now: s.opts.Now, Log: s.opts.Log, Workers: workers})
 	s.Deactivations = deactivation.New(s.DB, s.Jobs, s.Accounts, ids, deactivation.Options{
 		ServerName: name, Now: s.opts.Now, Log: s.opts.Log, Key: s.key,
 		Grace: s.settings.DeactivationGrace.D(), UnbindWait: s.settings.DeactivationWait.D(),
@@ -163,6 +167,9 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		WrongPasswords:  s.limiter(set.RateLoginFailed),
 		HideDeactivated: set.DeactivatedLogin == "hide", BaseURL: s.baseURL, Mail: sender, Identity: ids,
 		TokenChecked: s.metrics.TokenCheck,
+		BoundTooLate: func(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
+			return s.Deactivations.UnbindLate(ctx, user, server, pid)
+		},
 	}
 	if set.SMSGateway != "" {
 		opts.SendText = textSender(out, set.SMSGateway)

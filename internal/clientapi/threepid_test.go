@@ -1,6 +1,7 @@
 package clientapi_test
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -285,5 +286,26 @@ func TestBindingAtAnIdentityServer(t *testing.T) {
 		if strings.Contains(s.Log.String(), "s3cret") || strings.Contains(s.Log.String(), "id-token") {
 			t.Error("the log has the client_secret or the token for the identity server")
 		}
+	}, hstest.Trust(t, ids))
+}
+
+// TestABindThatAnEndingOvertakesIsTakenBack: the ending unbinds what it knows to
+// be bound before the identity server has bound it.
+func TestABindThatAnEndingOvertakesIsTakenBack(t *testing.T) {
+	ids := hstest.NewIdentityServer(t)
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		alice := s.Register("alice")
+		ids.BeforeBind(func() {
+			a, err := s.Try(context.WithoutCancel(t.Context()), post, v3+"account/deactivate", alice.Token, object{
+				"auth": hstest.PasswordAuth("alice", alice.Password, ""),
+			})
+			if err != nil || a.String("id_server_unbind_result") != "success" {
+				t.Errorf("deactivate = %s, %v", a.Raw, err)
+			}
+		})
+		s.Want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN", post, v3+"account/3pid/bind", alice.Token, object{
+			"sid": "late@example.com", "client_secret": "s3cret", "id_server": ids.Name, "id_access_token": "id-token",
+		})
+		s.Eventually("the address is unbound", func() bool { return len(ids.Bound()) == 0 })
 	}, hstest.Trust(t, ids))
 }

@@ -1,7 +1,9 @@
 package deactivation
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -85,6 +87,24 @@ func (s *Service) enqueueSteps(tx *storage.Tx, d storage.Deactivation) error {
 		}
 	}
 	return nil
+}
+
+// UnbindLate adds the unbinding of an identifier to the latest ending of user,
+// which did not know of it, or had unbound it before it was bound.
+func (s *Service) UnbindLate(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
+	err := s.db.Update(ctx, func(tx *storage.Tx) error {
+		endings, err := tx.Deactivations(user, "", "", 1)
+		if err != nil || len(endings) == 0 {
+			return cmp.Or(err, error(errNoEnding))
+		}
+		if endings[0].State == storage.InGrace {
+			return nil // it is remembered, and unbound when the grace period is over
+		}
+		key := fmt.Sprintf("%s/unbind/%s@%s", endings[0].ID, rand.Text(), server)
+		return s.enqueue(tx, endings[0], kindUnbind, key, unbindTarget{pid.Medium, pid.Address, server})
+	})
+	s.jobs.Wake()
+	return err
 }
 
 func (s *Service) enqueue(tx *storage.Tx, d storage.Deactivation, kind, key string, payload any) error {

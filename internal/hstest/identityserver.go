@@ -37,6 +37,7 @@ type IdentityServer struct {
 
 	mu      sync.Mutex
 	answer  http.HandlerFunc
+	binding func()
 	bound   map[string]string // user id by address
 	unbinds []Unbind
 }
@@ -117,6 +118,13 @@ func (s *IdentityServer) AnswerUnbind(h http.HandlerFunc) {
 	s.answer = h
 }
 
+// BeforeBind has it call a function before it binds; nil for none.
+func (s *IdentityServer) BeforeBind(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.binding = f
+}
+
 // Bound is the addresses that it has an association for.
 func (s *IdentityServer) Bound() []string {
 	s.mu.Lock()
@@ -144,6 +152,12 @@ func (s *IdentityServer) bind(w http.ResponseWriter, r *http.Request) {
 	if err := json.UnmarshalRead(r.Body, &q); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	s.mu.Lock()
+	before := s.binding
+	s.mu.Unlock()
+	if before != nil {
+		before()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
