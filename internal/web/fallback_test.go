@@ -299,4 +299,10 @@ func TestAMessageThatCannotBeSentIsTold(t *testing.T) {
 	page := b.get(fallbackPath("v3", "m.login.email.identity", challenge(s, register, "", map[string]any{"username": "new"})))
 	b.submit(page, map[string]string{"do": "send", "address": "a@example.com"}).
 		has(http.StatusInternalServerError, "The message could not be sent. Try again later.")
+	for line := range strings.Lines(s.Log.String()) {
+		if strings.Contains(line, "level=ERROR") && strings.Contains(line, "connection refused") {
+			return
+		}
+	}
+	t.Errorf("the operator is not told why:\n%s", s.Log.String())
 }

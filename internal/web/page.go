@@ -219,6 +219,9 @@ func (a *API) refused(e *matrix.Error, p formPage) (any, error) {
 // in the log.
 func told(r *wire.Request, err error) *matrix.Error {
 	if e, ok := errors.AsType[*matrix.Error](err); ok {
+		if wire.StatusOf(e) >= http.StatusInternalServerError {
+			r.Log.Error("request refused", "error", err)
+		}
 		return e
 	}
 	r.Log.Error("request failed", "error", err)
