@@ -3,8 +3,6 @@ package config
 // Settings is every setting of the server. The tags give the name (as flag, in
 // capitals behind LETHE_ as variable, and in the file), the default and the
 // explanation. Precedence: flag, variable, file, default.
-//
-//nolint:lll // one setting a line reads better
 type Settings struct {
 	ServerName    string `name:"server-name" default:"localhost" help:"The name of this server, as in user ids. It cannot be changed later."`
 	Listen        string `name:"listen" default:"127.0.0.1:8008" help:"Address for clients, without TLS."`

@@ -61,6 +61,14 @@ func (tx *Tx) SetAccountData(user matrix.UserID, d AccountData, pos int64) error
 		user, d.RoomID, d.Type, string(d.Content), pos)
 }
 
+// AccountDataSize is how many bytes the account data of user has, but what is
+// stored under d's room and type, which is about to be replaced.
+func (tx *Tx) AccountDataSize(user matrix.UserID, d AccountData) (size int64, err error) {
+	err = tx.one(`SELECT COALESCE(SUM(OCTET_LENGTH(content)), 0) FROM account_data
+		WHERE user_id = $1 AND NOT (room_id = $2 AND type = $3)`, []any{user, d.RoomID, d.Type}, &size)
+	return size, err
+}
+
 // Filter returns a stored filter, or [ErrNotFound].
 func (tx *Tx) Filter(user matrix.UserID, id string) (content []byte, err error) {
 	err = tx.one(`SELECT content FROM filters WHERE user_id = $1 AND filter_id = $2`, []any{user, id}, &content)
@@ -70,6 +78,12 @@ func (tx *Tx) Filter(user matrix.UserID, id string) (content []byte, err error) 
 // Filters lists the filters of user, with their ids as names.
 func (tx *Tx) Filters(user matrix.UserID) ([]Named, error) {
 	return all(tx, scanNamed, `SELECT filter_id, content FROM filters WHERE user_id = $1 ORDER BY filter_id`, user)
+}
+
+// FiltersSize is how many bytes the filters of user have.
+func (tx *Tx) FiltersSize(user matrix.UserID) (size int64, err error) {
+	err = tx.one(`SELECT COALESCE(SUM(OCTET_LENGTH(content)), 0) FROM filters WHERE user_id = $1`, []any{user}, &size)
+	return size, err
 }
 
 // CreateFilter stores a filter; one that is there already stays.

@@ -132,6 +132,14 @@ func (tx *Tx) CreateLoginToken(token Hash, user matrix.UserID, expires matrix.Ti
 		token[:], user, expires)
 }
 
+// LoginTokenUser is whose a login token is, or [ErrNotFound]. Whoever is about to
+// take it locks the account first, as an ending does.
+func (tx *Tx) LoginTokenUser(token Hash) (matrix.UserID, error) {
+	var user matrix.UserID
+	err := tx.one(`SELECT user_id FROM login_tokens WHERE token_hash = $1`, []any{token[:]}, &user)
+	return user, err
+}
+
 // TakeLoginToken deletes a login token and returns its user, or [ErrNotFound]:
 // it works once, and not after it has expired.
 func (tx *Tx) TakeLoginToken(token Hash, now matrix.Timestamp) (matrix.UserID, error) {
