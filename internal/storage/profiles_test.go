@@ -43,6 +43,11 @@ func TestAccountDataIsPerRoomAndType(t *testing.T) {
 		do(t, db, set(changed, 3))
 		want(t, db, []storage.AccountData{changed, room}, bind((*storage.Tx).AllAccountData, alice))
 		want(t, db, nil, bind((*storage.Tx).AllAccountData, bob))
+		// Bytes, not characters; without what is replaced.
+		do(t, db, set(storage.AccountData{Type: "é", Content: []byte(`"éé"`)}, 4))
+		want(t, db, 7+7+6, bind2((*storage.Tx).AccountDataSize, alice, storage.AccountData{Type: "new"}))
+		want(t, db, 7+6, bind2((*storage.Tx).AccountDataSize, alice, room))
+		want(t, db, 0, bind2((*storage.Tx).AccountDataSize, bob, global))
 	})
 }
 
@@ -58,5 +63,7 @@ func TestAFilterStaysAsItWasMade(t *testing.T) {
 		wantNone(t, db, bind2((*storage.Tx).Filter, bob, "1"))
 		want(t, db, []storage.Named{{Name: "1", Value: []byte(`{"a":1}`)}, {Name: "2", Value: []byte(`{}`)}},
 			bind((*storage.Tx).Filters, alice))
+		want(t, db, 9, bind((*storage.Tx).FiltersSize, alice))
+		want(t, db, 0, bind((*storage.Tx).FiltersSize, bob))
 	})
 }

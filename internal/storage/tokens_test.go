@@ -97,8 +97,10 @@ func TestALoginTokenWorksOnceAndInTime(t *testing.T) {
 			return bind2((*storage.Tx).TakeLoginToken, hash("l"), now)
 		}
 		wantNone(t, db, take(100))
+		want(t, db, alice, bind((*storage.Tx).LoginTokenUser, hash("l")))
 		want(t, db, alice, take(99))
 		wantNone(t, db, take(99))
+		wantNone(t, db, bind((*storage.Tx).LoginTokenUser, hash("l")))
 	})
 }
 
