@@ -1,6 +1,11 @@
 package account
 
-import "lethe/internal/storage"
+import (
+	"context"
+
+	"lethe/internal/matrix"
+	"lethe/internal/storage"
+)
 
 // HashForTest is how secrets are stored.
 func HashForTest(secret string) storage.Hash { return hashOf(secret) }
@@ -30,3 +35,9 @@ func (s *Service) OccupyHasher(waiting bool) (release func()) {
 
 // HasherWaiters is how many are in the hasher, those who hash among them.
 func (s *Service) HasherWaiters() int { return len(s.hasher.queue) }
+
+// CheckPassword tells whether password is user's.
+func (s *Service) CheckPassword(ctx context.Context, user matrix.UserID, password string) error {
+	_, err := s.checkPassword(ctx, user, password)
+	return err
+}

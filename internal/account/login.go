@@ -88,13 +88,44 @@ func (s *Service) asRegistered(ctx context.Context, user matrix.UserID) (matrix.
 	return user, err
 }
 
-// CheckPassword tells whether password is user's. A wrong one, a user who is
-// not there ("" too) and an account without a password take equally long and
-// are 403 M_FORBIDDEN; an account that has ended is M_USER_DEACTIVATED whatever
-// the password, since none is kept. After too many wrong ones, for this user by
-// whatever way they came, it is M_LIMIT_EXCEEDED.
-func (s *Service) CheckPassword(ctx context.Context, user matrix.UserID, password string) error {
-	return s.limitWrong(string(user), func() error { return s.checkPassword(ctx, user, password) })
+// PasswordProof says that somebody gave the password that an account has, until
+// that changes.
+type PasswordProof struct {
+	user matrix.UserID
+	hash tokenHash // of what is stored of the password
+}
+
+// Holds refuses the proof once the password is another, or the account has
+// ended. What the proof is for calls it in its transaction: a password can be
+// changed while it is checked.
+func (p PasswordProof) Holds(tx *storage.Tx) error {
+	a, err := tx.LockAccount(p.user)
+	switch {
+	case err != nil:
+		return err
+	case a.DeactivatedAt != 0:
+		return errDeactivated
+	case hashOf(a.PasswordHash) != p.hash:
+		return errWrongPassword
+	}
+	return nil
+}
+
+// CheckOwnPassword tells whether password is that of user, who is signed in. A
+// wrong one is 403 M_FORBIDDEN, and after too many it is M_LIMIT_EXCEEDED. They
+// are counted apart from those of who is not signed in: no stranger keeps people
+// from ending their accounts.
+func (s *Service) CheckOwnPassword(ctx context.Context, user matrix.UserID, password string) (PasswordProof, error) {
+	return s.tryPassword(ctx, "signed in "+string(user), user, password)
+}
+
+// tryPassword is checkPassword with the wrong ones counted against key.
+func (s *Service) tryPassword(ctx context.Context, key string, user matrix.UserID, password string) (proof PasswordProof, err error) {
+	err = s.limitWrong(key, func() (err error) {
+		proof, err = s.checkPassword(ctx, user, password)
+		return err
+	})
+	return proof, err
 }
 
 // limitWrong counts the wrong guesses that check finds against key.
@@ -111,46 +142,58 @@ func (s *Service) limitWrong(key string, check func() error) error {
 	return err
 }
 
-func (s *Service) checkPassword(ctx context.Context, user matrix.UserID, password string) error {
+// checkPassword tells whether password is user's. A wrong one, a user who is not
+// there ("" too) and an account without a password take equally long and are 403
+// M_FORBIDDEN; an account that has ended is M_USER_DEACTIVATED whatever the
+// password, since none is kept.
+func (s *Service) checkPassword(ctx context.Context, user matrix.UserID, password string) (PasswordProof, error) {
 	a, err := s.Account(ctx, user)
 	if err != nil && matrix.CodeOf(err) != matrix.CodeNotFound {
-		return err
+		return PasswordProof{}, err
 	}
 	if a.DeactivatedAt != 0 && !s.opts.HideDeactivated {
-		return errDeactivated
+		return PasswordProof{}, errDeactivated
 	}
 	if len(password) > s.opts.PasswordMaxLength {
-		return errWrongPassword
+		return PasswordProof{}, errWrongPassword
 	}
 	match, stale, err := s.hasher.check(ctx, a.PasswordHash, password)
 	if err != nil {
-		return err
+		return PasswordProof{}, err
 	}
 	if !match {
-		return errWrongPassword
+		return PasswordProof{}, errWrongPassword
 	}
+	stored := a.PasswordHash
 	if stale {
-		if err := s.rehash(ctx, a, password); err != nil {
+		if stored, err = s.rehash(ctx, a, password); err != nil {
 			s.log.Warn("password hash not renewed; the next login tries again", "error", err)
 		}
 	}
-	return nil
+	return PasswordProof{user, hashOf(stored)}, nil
 }
 
 // rehash replaces a hash that was made with other parameters, unless the
-// password has changed meanwhile.
-func (s *Service) rehash(ctx context.Context, a storage.Account, password string) error {
+// password has changed meanwhile. It returns the one that is stored for this
+// password then, or was.
+func (s *Service) rehash(ctx context.Context, a storage.Account, password string) (stored string, err error) {
 	hash, err := s.hasher.hash(ctx, password)
 	if err != nil {
-		return err
+		return a.PasswordHash, err
 	}
-	return s.db.Update(ctx, func(tx *storage.Tx) error {
+	err = s.db.Update(ctx, func(tx *storage.Tx) error {
+		stored = a.PasswordHash
 		now, err := tx.LockAccount(a.UserID)
 		if err != nil || now.PasswordHash != a.PasswordHash {
 			return err
 		}
+		stored = hash
 		return tx.SetPasswordHash(a.UserID, hash)
 	})
+	if err != nil {
+		return a.PasswordHash, err
+	}
+	return stored, nil
 }
 
 // LoginPassword begins a session for who knows the password.
@@ -163,23 +206,33 @@ func (s *Service) LoginPassword(ctx context.Context, id Identifier, password str
 	if user == "" {
 		key = id.Medium + " " + id.Address // limited as those that somebody has
 	}
-	err = s.limitWrong(key, func() error { return s.checkPassword(ctx, user, password) })
+	proof, err := s.tryPassword(ctx, key, user, password)
 	if err != nil {
 		return Session{}, err
 	}
-	return s.Login(ctx, user, n)
+	return s.login(ctx, user, n, proof.Holds)
 }
 
 // Login begins a session for user, who has been authenticated by the caller. An
 // ended account is refused, and a locked one: it cannot have a new access token
 // (CS API, Soft logout).
 func (s *Service) Login(ctx context.Context, user matrix.UserID, n NewSession) (Session, error) {
+	return s.login(ctx, user, n, func(*storage.Tx) error { return nil })
+}
+
+// login is Login with a condition that has to hold in the transaction.
+func (s *Service) login(
+	ctx context.Context, user matrix.UserID, n NewSession, holds func(*storage.Tx) error,
+) (Session, error) {
 	if err := n.check(); err != nil {
 		return Session{}, err
 	}
 	var session Session
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
 		if _, err := s.lockUnlocked(tx, user); err != nil {
+			return err
+		}
+		if err := holds(tx); err != nil {
 			return err
 		}
 		var err error
@@ -288,19 +341,22 @@ func (s *Service) LoginToken(ctx context.Context, token string, n NewSession) (S
 	}
 	var session Session
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
-		user, err := tx.TakeLoginToken(hash, s.now())
-		if errors.Is(err, storage.ErrNotFound) {
-			return unknown
-		}
+		user, err := tx.LoginTokenUser(hash)
 		if err != nil {
 			return err
 		}
 		if _, err := s.lockUnlocked(tx, user); err != nil {
 			return err
 		}
+		if _, err := tx.TakeLoginToken(hash, s.now()); err != nil {
+			return err
+		}
 		session, err = s.begin(tx, user, n)
 		return err
 	})
+	if errors.Is(err, storage.ErrNotFound) {
+		return Session{}, unknown
+	}
 	if err != nil {
 		return Session{}, s.hide(err)
 	}

@@ -173,20 +173,34 @@ func (s *Service) DeleteDevices(ctx context.Context, user matrix.UserID, devices
 				return err
 			}
 		}
-		for _, device := range devices {
-			if checkDeviceID(device) != nil {
-				continue // nobody has such a device
-			}
-			if err := tx.DropDevice(user, device); err != nil {
-				return err
-			}
-		}
-		return nil
+		return dropNamed(tx, user, devices)
 	})
 	if err == nil {
 		s.Forget(user)
 	}
 	return err
+}
+
+// dropNamed deletes those of devices that are there. A request may name any number
+// of others, for which the store need not be kept busy.
+func dropNamed(tx *storage.Tx, user matrix.UserID, devices []string) error {
+	named := make(map[string]bool, len(devices))
+	for _, device := range devices {
+		named[device] = true
+	}
+	there, err := tx.Devices(user)
+	if err != nil {
+		return err
+	}
+	for _, d := range there {
+		if !named[d.DeviceID] {
+			continue
+		}
+		if err := tx.DropDevice(user, d.DeviceID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PasswordChange says what password to set.
@@ -221,7 +235,11 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) error {
 				return err
 			}
 		}
-		if err := tx.SetPasswordHash(c.User, hash); err != nil || !c.Logout {
+		if err := tx.SetPasswordHash(c.User, hash); err != nil {
+			return err
+		}
+		// What the old password has proved is void.
+		if _, err := tx.DeletePersonal("uia_sessions", c.User, math.MaxInt32); err != nil || !c.Logout {
 			return err
 		}
 		return dropSessions(tx, c.User, c.Keep)

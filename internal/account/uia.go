@@ -91,6 +91,16 @@ type ProvenThreepid struct {
 // Consume ends the session, in the transaction of what it authorises: it works
 // once, and is a [*Challenge] when the session was used already.
 func (a *Authorized) Consume(tx *storage.Tx) error {
+	// Before the session: accounts are locked first, as an ending does it.
+	if proved := a.completed[StagePassword]; proved.Subject != "" {
+		err := PasswordProof{proved.Subject, proved.Password}.Holds(tx)
+		if errors.Is(err, errWrongPassword) {
+			return a.refuse(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if a.session != nil {
 		ours, err := tx.TakeUIASession(*a.session)
 		if err != nil {
@@ -272,6 +282,7 @@ type uiaState struct {
 // stageResult is what is kept of a completed stage.
 type stageResult struct {
 	Subject  matrix.UserID   `json:"subject,omitzero"`
+	Password tokenHash       `json:"password,omitzero"` // see [PasswordProof]
 	Threepid *ProvenThreepid `json:"threepid,omitzero"`
 	Token    string          `json:"token,omitzero"`
 	Terms    []Policy        `json:"terms,omitzero"`

@@ -47,7 +47,14 @@ func (s *Service) passwordStage(ctx context.Context, r *round) (stageResult, err
 		// CS API, Password-based: 403 for an address that nobody here has.
 		return result, errWrongPassword.WithStatus(http.StatusForbidden)
 	}
-	return result, s.CheckPassword(ctx, user, r.auth.Password)
+	var proof PasswordProof
+	if r.Requester != nil {
+		proof, err = s.CheckOwnPassword(ctx, user, r.auth.Password)
+	} else {
+		proof, err = s.tryPassword(ctx, string(user), user, r.auth.Password)
+	}
+	result.Password = proof.hash
+	return result, err
 }
 
 func (s *Service) passwordSubject(ctx context.Context, r *round) (matrix.UserID, error) {

@@ -157,8 +157,57 @@ func TestAWellKnownGuessIsLimitedOnEveryDoor(t *testing.T) {
 	challenge(t, s, "M_FORBIDDEN", post, endPath, "", object{"auth": wrong})
 	s.Want(http.StatusForbidden, "M_FORBIDDEN", post, loginPath, "", object{"type": "m.login.password", "user": "alice", "password": "wrong"})
 	check(t, s,
-		row{429, "M_LIMIT_EXCEEDED", post, endPath, alice.Token, object{"auth": wrong}},
+		row{429, "M_LIMIT_EXCEEDED", post, endPath, "", object{"auth": proof(alice, "")}},
+		row{429, "M_LIMIT_EXCEEDED", post, loginPath, "", object{"type": "m.login.password", "user": "alice", "password": alice.Password}})
+
+	// Whoever has the token is no stranger, and has guesses of their own.
+	challenge(t, s, "M_FORBIDDEN", post, endPath, alice.Token, object{"auth": wrong})
+	challenge(t, s, "M_FORBIDDEN", post, passwordPath, alice.Token, object{"new_password": "better-horse", "auth": wrong})
+	check(t, s,
+		row{429, "M_LIMIT_EXCEEDED", post, endPath, alice.Token, object{"auth": proof(alice, "")}},
 		row{429, "M_LIMIT_EXCEEDED", post, passwordPath, alice.Token, object{"new_password": "better-horse", "auth": proof(alice, "")}},
-		row{429, "M_LIMIT_EXCEEDED", post, loginPath, "", object{"type": "m.login.password", "user": "alice", "password": alice.Password}},
 		row{200, "", get, whoamiPath, alice.Token, nil})
+}
+
+func TestNoStrangerKeepsPeopleFromEndingTheirAccounts(t *testing.T) {
+	s := hstest.New(t, "sqlite", limited(func(c *config.Settings) *config.Rate { return &c.RateLoginFailed }))
+	alice := s.Register("alice")
+	for _, status := range []int{403, 403, 429} {
+		if a := logIn(s, "alice", "wrong", nil); a.Status != status {
+			t.Fatalf("a stranger's guess = %d %s, want %d", a.Status, a.Raw, status)
+		}
+	}
+	s.Want(http.StatusOK, "", post, endPath, alice.Token, object{"auth": proof(alice, "")})
+}
+
+// A message that is not sent counts against nobody.
+func TestRefusedMessagesKeepNobodyFromTheirs(t *testing.T) {
+	mail := hstest.NewMailServer(t, "none")
+	s := hstest.New(t, "sqlite", hstest.Mail(t, mail), hstest.Set(func(c *config.Settings) {
+		c.RateLimits, c.RateMail = "on", config.Rate{Burst: 3, Per: time.Hour}
+		c.TrustedProxies = []string{"127.0.0.0/8"}
+	}))
+	alice := s.Register("alice")
+	addThreepid(t, s, alice.UserID, "email", "alice@example.com")
+	ask := func(from, kind string) int {
+		body := `{"client_secret": "` + from + `", "email": "alice@example.com", "send_attempt": 1}`
+		req, err := http.NewRequestWithContext(t.Context(), post, s.URL+v3+kind+"/email/requestToken", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", from)
+		a, err := s.Send(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Status
+	}
+	for i := range 5 {
+		if status := ask("192.0.2."+strconv.Itoa(i), "register"); status != http.StatusBadRequest {
+			t.Fatalf("an address that is taken: %d", status)
+		}
+	}
+	if status := ask("192.0.2.100", "account/password"); status != http.StatusOK {
+		t.Errorf("the owner is answered %d", status)
+	}
 }

@@ -72,3 +72,21 @@ func TestAForgottenPasswordIsResetByMail(t *testing.T) {
 		check(t, s, row{401, "M_USER_LOCKED", post, passwordPath, "", reset()})
 	}, hstest.Mail(t, mail))
 }
+
+// Somebody who knew the password has proved it while the account was locked, and
+// keeps the session for later.
+func TestWhatAnOldPasswordHasProvedIsVoid(t *testing.T) {
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		boss, alice := admin(t, s, "boss"), s.Register("alice")
+		lock := func(on bool) {
+			s.Want(http.StatusOK, "", put, v1+"admin/lock/"+alice.UserID, boss.Token, object{"locked": on})
+		}
+		lock(true)
+		session := challenge(t, s, "", post, endPath, "", object{"erase": true}).String("session")
+		check(t, s, row{401, "M_USER_LOCKED", post, endPath, "", object{"auth": proof(alice, session)}})
+		s.Want(http.StatusOK, "", post, "/_lethe/admin/v1/users/alice/password", boss.Token, object{"password": "better-horse"})
+		lock(false)
+		s.Want(http.StatusUnauthorized, "M_FORBIDDEN", post, endPath, "", object{"auth": object{"session": session}})
+		live(t, s, hstest.Session{UserID: alice.UserID, Token: logIn(s, "alice", "better-horse", nil).String("access_token")})
+	})
+}

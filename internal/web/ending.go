@@ -125,7 +125,8 @@ func (a *API) endSelf(r *wire.Request, who account.Requester, form url.Values, k
 	}
 	// Who closes the page now has ended the account all the same.
 	ctx := context.WithoutCancel(r.Context())
-	if err := a.Accounts.CheckPassword(ctx, who.UserID, form.Get("password")); err != nil {
+	proof, err := a.Accounts.CheckOwnPassword(ctx, who.UserID, form.Get("password"))
+	if err != nil {
 		if matrix.CodeOf(err) != matrix.CodeForbidden {
 			return nil, err
 		}
@@ -133,7 +134,7 @@ func (a *API) endSelf(r *wire.Request, who account.Requester, form url.Values, k
 		return p.show(http.StatusForbidden)
 	}
 	result, err := a.Deactivations.Deactivate(ctx, deactivation.Request{
-		User: who.UserID, Erase: form.Get("erase") != "", By: deactivation.Self,
+		User: who.UserID, Erase: form.Get("erase") != "", By: deactivation.Self, InTx: proof.Holds,
 	})
 	if err != nil {
 		return nil, err
