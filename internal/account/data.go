@@ -17,6 +17,13 @@ import (
 // Server behaviour).
 var managedData = map[string]bool{"m.fully_read": true, "m.push_rules": true}
 
+const (
+	// maxAccountData and maxFilters bound what a user stores in all, in bytes: it
+	// is exported in one piece.
+	maxAccountData = 16 << 20
+	maxFilters     = 4 << 20
+)
+
 // AccountData returns what user stored under a type, "" being the room of
 // global data, or M_NOT_FOUND.
 func (s *Service) AccountData(ctx context.Context, user matrix.UserID, room, kind string) (content jsontext.Value, err error) {
@@ -46,11 +53,19 @@ func (s *Service) SetAccountData(ctx context.Context, user matrix.UserID, room, 
 		if _, err := s.lockLive(tx, user); err != nil {
 			return err
 		}
+		d := storage.AccountData{RoomID: room, Type: kind, Content: content}
+		size, err := tx.AccountDataSize(user, d)
+		if err == nil && size+int64(len(content)) > maxAccountData {
+			err = matrix.Errorf(matrix.CodeTooLarge, "Your account data would have more than %d bytes.", maxAccountData)
+		}
+		if err != nil {
+			return err
+		}
 		pos, err := tx.NextPos()
 		if err != nil {
 			return err
 		}
-		return tx.SetAccountData(user, storage.AccountData{RoomID: room, Type: kind, Content: content}, pos)
+		return tx.SetAccountData(user, d, pos)
 	})
 }
 
@@ -64,6 +79,16 @@ func (s *Service) CreateFilter(ctx context.Context, user matrix.UserID, filter j
 	id := hex.EncodeToString(sum[:8])
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
 		if _, err := s.lockLive(tx, user); err != nil {
+			return err
+		}
+		if _, err := tx.Filter(user, id); !errors.Is(err, storage.ErrNotFound) {
+			return err // it is there already
+		}
+		size, err := tx.FiltersSize(user)
+		if err == nil && size+int64(len(filter)) > maxFilters {
+			err = matrix.Errorf(matrix.CodeTooLarge, "Your filters would have more than %d bytes.", maxFilters)
+		}
+		if err != nil {
 			return err
 		}
 		return tx.CreateFilter(user, id, filter)

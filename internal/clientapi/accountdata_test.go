@@ -2,6 +2,7 @@ package clientapi_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,4 +101,27 @@ func TestOpenIDTokensNameTheirUserAndNothingElse(t *testing.T) {
 		clock.Advance(time.Hour + time.Second)
 		check(t, s, row{401, "M_UNKNOWN_TOKEN", get, userinfo + "?access_token=" + token, "", nil})
 	}, hstest.Clock(clock.Now))
+}
+
+func TestWhatAUserStoresIsBounded(t *testing.T) {
+	s := hstest.New(t, "sqlite")
+	alice, bob := s.Register("alice"), s.Register("bob")
+	user := func(who hstest.Session) string { return v3 + "user/" + who.UserID + "/" }
+	big := func(i, size int) string { return `{"types": ["` + strconv.Itoa(i) + strings.Repeat("x", size) + `"]}` }
+	const most = 1<<20 - 100
+	for i := range 15 {
+		s.Want(http.StatusOK, "", put, user(alice)+"account_data/t"+strconv.Itoa(i), alice.Token, big(i, most))
+	}
+	s.Want(http.StatusOK, "", put, user(alice)+"account_data/last", alice.Token, big(0, most))
+	for i := range 4 {
+		s.Want(http.StatusOK, "", post, user(alice)+"filter", alice.Token, big(i, most))
+	}
+	check(t, s,
+		row{413, "M_TOO_LARGE", put, user(alice) + "account_data/more", alice.Token, big(0, 10_000)},
+		row{413, "M_TOO_LARGE", post, user(alice) + "filter", alice.Token, big(9, 10_000)},
+		// What is replaced does not count, nor what is there already, nor another's.
+		row{200, "", put, user(alice) + "account_data/last", alice.Token, big(1, most)},
+		row{200, "", post, user(alice) + "filter", alice.Token, big(1, most)},
+		row{200, "", put, user(bob) + "account_data/more", bob.Token, big(0, 10_000)},
+		row{200, "", post, user(bob) + "filter", bob.Token, big(9, 10_000)})
 }
