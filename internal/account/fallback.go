@@ -20,6 +20,8 @@ type Fallback struct {
 	Terms []Policy
 	// Purpose is what an address is validated for.
 	Purpose storage.ValidationPurpose
+	// Ends tells that the session is for the end of an account.
+	Ends bool
 	// Done tells that the stage is complete.
 	Done bool
 }
@@ -36,7 +38,10 @@ func (s *Service) Fallback(ctx context.Context, session, stage string) (Fallback
 	if !done && !r.offers(stage) {
 		return Fallback{}, errNotOffered
 	}
-	f := Fallback{User: r.session.UserID, Terms: r.Terms, Purpose: storage.ForPassword, Done: done}
+	f := Fallback{
+		User: r.session.UserID, Terms: r.Terms, Purpose: storage.ForPassword, Done: done,
+		Ends: strings.HasSuffix(r.session.Endpoint, "/account/deactivate"),
+	}
 	if strings.HasSuffix(r.session.Endpoint, "/register") {
 		f.Purpose = storage.ForRegister
 	}

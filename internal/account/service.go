@@ -35,6 +35,10 @@ type Options struct {
 	// wrong registration tokens for each session; nil for no limit.
 	WrongPasswords *ratelimit.Limiter
 
+	// Messages limits validation messages, for each address they go to; nil for no
+	// limit.
+	Messages *ratelimit.Limiter
+
 	// HideDeactivated answers a login to an ended account as one to an unknown
 	// account, for operators who would rather not tell.
 	HideDeactivated bool

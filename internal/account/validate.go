@@ -31,6 +31,9 @@ type TokenRequest struct {
 // secretGrammar is what clients make up as client_secret (CS API, requestToken).
 var secretGrammar = regexp.MustCompile(`^[0-9a-zA-Z.=_-]{1,255}$`)
 
+// maxNextLink bounds the next_link of a request, in bytes.
+const maxNextLink = 2048
+
 // maxTries is how many wrong tokens a session takes: a code in a text message is
 // short enough to be guessed.
 const maxTries = 5
@@ -45,7 +48,10 @@ func (s *Service) RequestToken(ctx context.Context, r TokenRequest) (sid string,
 	token, send := newValidationToken(pid.Medium), true
 	secret := hashOf(r.ClientSecret)
 	now := s.now()
-	err = s.db.Update(ctx, func(tx *storage.Tx) error {
+	begin := func(tx *storage.Tx) error {
+		if err := s.lockFor(tx, r.Purpose, r.User); err != nil {
+			return err
+		}
 		v, err := tx.ValidationFor(r.Purpose, pid, secret)
 		fresh := errors.Is(err, storage.ErrNotFound)
 		if err != nil && !fresh {
@@ -63,17 +69,24 @@ func (s *Service) RequestToken(ctx context.Context, r TokenRequest) (sid string,
 		}
 		v.SendAttempt, v.NextLink, v.Tries, v.ValidatedAt = r.SendAttempt, r.NextLink, 0, 0
 		v.Token, v.ExpiresAt = hashOf(v.SID+token), now.Add(s.opts.ValidationLifetime)
-		if v.UserID != "" {
-			_, err := s.lockLive(tx, v.UserID)
-			if r.Purpose == storage.ForPassword && matrix.CodeOf(err) == matrix.CodeUserDeactivated {
-				return errNoOwner // its grace period keeps the address from others, not for it
-			}
-			if err != nil {
+		if v.UserID != r.User { // it was begun by, or for, somebody else
+			if err := s.lockFor(tx, r.Purpose, v.UserID); err != nil {
 				return err
 			}
 		}
+		if wait, yes := s.opts.Messages.Exhausted(messageKey(pid)); yes {
+			e := matrix.Errorf(matrix.CodeLimitExceeded, "Too many messages to this address. Wait a moment.")
+			e.RetryAfter = wait
+			return e
+		}
 		return tx.PutValidation(v)
-	})
+	}
+	if err = s.db.Update(ctx, begin); errors.Is(err, storage.ErrExists) {
+		err = s.db.Update(ctx, begin) // the same request has come twice at once
+	}
+	if err == nil && send {
+		s.opts.Messages.Allow(messageKey(pid))
+	}
 	if err != nil || !send {
 		return sid, err
 	}
@@ -82,6 +95,20 @@ func (s *Service) RequestToken(ctx context.Context, r TokenRequest) (sid string,
 			WithStatus(http.StatusInternalServerError).Because(err)
 	}
 	return sid, nil
+}
+
+func messageKey(pid matrix.Threepid) string { return pid.Medium + " " + pid.Address }
+
+// lockFor is lockLive for whom a validation is for, "" being nobody yet.
+func (s *Service) lockFor(tx *storage.Tx, purpose storage.ValidationPurpose, user matrix.UserID) error {
+	if user == "" {
+		return nil
+	}
+	_, err := s.lockLive(tx, user)
+	if purpose == storage.ForPassword && matrix.CodeOf(err) == matrix.CodeUserDeactivated {
+		return errNoOwner // its grace period keeps the address from others, not for it
+	}
+	return err
 }
 
 var errNoOwner = matrix.Errorf(matrix.CodeThreePIDNotFound, "No account on this server has this address.")
@@ -100,8 +127,9 @@ func (s *Service) checkTokenRequest(ctx context.Context, r *TokenRequest) (matri
 		return pid, matrix.Errorf(matrix.CodeThreePIDMedium, "This server is not set up to send messages to addresses of that kind.")
 	}
 	if r.NextLink != "" {
-		if u, err := url.Parse(r.NextLink); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return pid, matrix.Errorf(matrix.CodeInvalidParam, "The next_link is not an http or https URL.")
+		u, err := url.Parse(r.NextLink)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || len(r.NextLink) > maxNextLink {
+			return pid, matrix.Errorf(matrix.CodeInvalidParam, "The next_link is not an http or https URL of %d bytes at most.", maxNextLink)
 		}
 	}
 	owner, err := s.Resolve(ctx, Identifier{Medium: pid.Medium, Address: pid.Address})

@@ -165,6 +165,7 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		Argon2:          account.Argon2{MemoryKiB: set.Argon2Memory, Time: set.Argon2Time, Threads: set.Argon2Threads},
 		HashConcurrency: cmp.Or(set.HashConcurrency, runtime.GOMAXPROCS(0)),
 		WrongPasswords:  s.limiter(set.RateLoginFailed),
+		Messages:        s.limiter(set.RateMail),
 		HideDeactivated: set.DeactivatedLogin == "hide", BaseURL: s.baseURL, Mail: sender, Identity: ids,
 		TokenChecked: s.metrics.TokenCheck,
 		BoundTooLate: func(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {

@@ -73,7 +73,7 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 		if req.Address == "" || req.ClientSecret == "" {
 			return nil, matrix.Errorf(matrix.CodeMissingParam, "The request has no client_secret, or no address to send to.")
 		}
-		if err := a.limitMail(r, req); err != nil {
+		if err := allow(a.Limits.Mail, r.Network()); err != nil {
 			return nil, err
 		}
 		if purpose == storage.ForAdd {
@@ -90,6 +90,9 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 			}
 		}
 		sid, err := a.Accounts.RequestToken(r.Context(), req)
+		if purpose == storage.ForAdd && req.User != "" {
+			err = ended(err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -99,18 +102,6 @@ func (a *API) requestToken(purpose storage.ValidationPurpose, medium string) wir
 		}
 		return answer, nil
 	}
-}
-
-// limitMail limits messages by who asks for them and by who would get them.
-func (a *API) limitMail(r *wire.Request, req account.TokenRequest) error {
-	if err := allow(a.Limits.Mail, r.Network()); err != nil {
-		return err
-	}
-	pid, err := matrix.ParseThreepid(req.Medium, req.Address)
-	if err != nil {
-		return nil //nolint:nilerr // nothing will be sent; RequestToken says why
-	}
-	return allow(a.Limits.Mail, "to "+pid.Medium+" "+pid.Address)
 }
 
 // submitToken takes the code of a text message, in the shape of the Identity

@@ -30,6 +30,7 @@ type browser struct {
 	t    testing.TB
 	s    *hstest.Server
 	http *http.Client
+	from string // the address that a proxy says it has, "" for none
 }
 
 func newBrowser(t testing.TB, s *hstest.Server) *browser {
@@ -77,6 +78,9 @@ func (b *browser) post(path string, form url.Values, header http.Header) view {
 
 func (b *browser) send(req *http.Request) view {
 	b.t.Helper()
+	if b.from != "" {
+		req.Header.Set("X-Forwarded-For", b.from)
+	}
 	resp, err := b.http.Do(req)
 	if err != nil {
 		b.t.Fatal(err)

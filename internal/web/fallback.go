@@ -55,8 +55,17 @@ func (a *API) stageForm(s stagePage) formPage {
 	switch s.stage {
 	case account.StagePassword:
 		p.base = a.base("Enter your password")
+		if s.Ends {
+			// Who began the session may be another than who is shown its page.
+			p.base = a.base("Enter your password to end your account")
+			p.Text = []string{
+				"When you go on, the account will be ended. That cannot be taken back by signing in again.",
+				"If you have not just asked for it yourself, in your Matrix client, close this page.",
+			}
+			p.Buttons = []button{{Text: "End my account", Class: "danger"}}
+		}
 		if s.User != "" {
-			p.Text = []string{"It is the password of " + string(s.User) + "."}
+			p.Text = append(p.Text, "It is the password of "+string(s.User)+".")
 		} else {
 			p.Fields = append(p.Fields, field{
 				Name: "user", Label: "Username", Type: "text", Complete: "username", Required: true, Value: s.form.Get("user"),

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -186,9 +187,10 @@ func TestThePasswordPage(t *testing.T) {
 			t.Errorf("the request with the session alone: %d %s", a.Status, a.Raw)
 		}
 
-		// Without one, it asks.
+		// Without one, it asks. Who is sent here by somebody else has to see what for.
 		session = challenge(s, deactivate, "", map[string]any{})
-		page = b.get(fallbackPath("v3", "m.login.password", session)).has(http.StatusOK)
+		page = b.get(fallbackPath("v3", "m.login.password", session)).
+			has(http.StatusOK, "Enter your password to end your account", "close this page", "End my account")
 		again := b.submit(page, map[string]string{"user": "bob", "password": "wrong-horse"}).has(http.StatusForbidden)
 		if again.value("user") != "bob" {
 			t.Errorf("the name has to be typed again: %s", again.Raw)
@@ -268,6 +270,12 @@ func TestFallbackPagesAreNoWayAroundTheLimits(t *testing.T) {
 			on(func(c *config.Settings) { c.RateLoginFailed = few }), deactivate, "m.login.password",
 			map[string]string{"user": "alice", "password": "wrong-horse"},
 		},
+		"messages, by where they go": {
+			hstest.Set(func(c *config.Settings) {
+				c.RateLimits, c.RateMail, c.TrustedProxies = "on", few, []string{"127.0.0.0/8"}
+			}), register, "m.login.email.identity",
+			map[string]string{"do": "send", "address": "victim@example.com"},
+		},
 		"messages": {
 			on(func(c *config.Settings) { c.RateMail = few }), register, "m.login.email.identity",
 			map[string]string{"do": "send", "address": "somebody@example.com"},
@@ -278,11 +286,13 @@ func TestFallbackPagesAreNoWayAroundTheLimits(t *testing.T) {
 			s.Register("alice")
 			b := newBrowser(t, s)
 			page := b.get(fallbackPath("v3", c.stage, challenge(s, c.path, "", map[string]any{"username": "new"})))
-			for range 2 {
+			for i := range 2 {
+				b.from = fmt.Sprint("192.0.2.", i) // of no effect but behind a proxy
 				if v := b.submit(page, c.values); v.Status == http.StatusTooManyRequests {
 					t.Fatalf("refused too early: %s", v.text())
 				}
 			}
+			b.from = "192.0.2.9"
 			v := b.submit(page, c.values).has(http.StatusTooManyRequests)
 			if v.Header.Get("Retry-After") == "" {
 				t.Errorf("no Retry-After: %v", v.Header)
