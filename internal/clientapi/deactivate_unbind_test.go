@@ -282,3 +282,28 @@ func TestAnswersToEndingsAreStrings(t *testing.T) {
 		}
 	})
 }
+
+// An account that was reactivated may have an address that its first ending could
+// not unbind: the second one knows of none, and still it is bound.
+func TestSuccessIsNotToldOfWhatAnEarlierEndingStillHasToUnbind(t *testing.T) {
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		who := s.Register("alice")
+		remember(t, s, who, "first@example.org", "127.0.0.1:1")
+		end := func(token string) string {
+			return s.Want(http.StatusOK, "", http.MethodPost, endPath, token, object{"auth": proof(who, "")}).String("id_server_unbind_result")
+		}
+		if got := end(who.Token); got != "no-support" {
+			t.Fatalf("the first ending = %s", got)
+		}
+		hash, err := s.Accounts.HashPassword(t.Context(), who.Password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Eventually("the account can be reactivated", func() bool {
+			return s.Deactivations.Reactivate(t.Context(), matrix.UserID(who.UserID), hash, deactivation.Operator) == nil
+		})
+		if got := end(logIn(s, "alice", who.Password, nil).String("access_token")); got != "no-support" {
+			t.Errorf("the second ending = %s, and the address is still bound", got)
+		}
+	}, hstest.Set(func(c *config.Settings) { c.DeactivationWait = config.Duration(5 * time.Second) }))
+}

@@ -262,27 +262,48 @@ func (s *Service) awaitUnbind(ctx context.Context, d storage.Deactivation) Unbin
 	}
 }
 
-// unbound tells whether all unbind jobs are done; hopeless, whether all others
-// have failed once.
+// unbound tells whether nothing of the person is bound any more, as far as is
+// known: no unbind job is left, of this ending or of an earlier one of an account
+// that was reactivated. hopeless tells whether all that are left have failed.
 func (s *Service) unbound(ctx context.Context, d storage.Deactivation) (done, hopeless bool, err error) {
 	err = s.db.View(ctx, func(tx *storage.Tx) error {
+		done, hopeless = true, true
 		if d.State == storage.InGrace {
 			// Nothing is unbound while the ending can be taken back.
 			targets, err := s.targets(tx, d)
-			done, hopeless = len(targets) == 0, true
-			return err
-		}
-		jobs, err := tx.JobsOf(d.ID)
-		done, hopeless = true, true
-		for _, j := range jobs {
-			if j.Kind == kindUnbind && !j.Done {
-				done = false
-				hopeless = hopeless && j.LastError != ""
+			if err != nil {
+				return err
 			}
+			done = len(targets) == 0
+		}
+		left, err := unbinds(tx, d.UserID)
+		for _, j := range left {
+			done = false
+			hopeless = hopeless && j.LastError != ""
 		}
 		return err
 	})
 	return done, hopeless && !done, err
+}
+
+// unbinds are the unbind jobs that are left of all endings of user.
+func unbinds(tx *storage.Tx, user matrix.UserID) (left []storage.Job, err error) {
+	endings, err := tx.Deactivations(user, "", "", maxEndings)
+	if err != nil {
+		return nil, err
+	}
+	for _, ending := range endings {
+		jobs, err := tx.JobsOf(ending.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, j := range jobs {
+			if j.Kind == kindUnbind && !j.Done {
+				left = append(left, j)
+			}
+		}
+	}
+	return left, nil
 }
 
 // targets are where which identifiers are unbound.

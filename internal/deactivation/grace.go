@@ -1,7 +1,6 @@
 package deactivation
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -190,11 +189,10 @@ func (s *Service) Reactivate(ctx context.Context, user matrix.UserID, passwordHa
 		if a.DeactivatedAt == 0 {
 			return matrix.Errorf(matrix.CodeInvalidParam, "This account is not deactivated.")
 		}
-		endings, err := tx.Deactivations(user, "", "", 1)
-		if err != nil || len(endings) == 0 {
-			return cmp.Or(err, error(errNoEnding))
+		d, err := current(tx, user)
+		if err != nil {
+			return err
 		}
-		d := endings[0]
 		if a.ErasedPos != 0 {
 			return matrix.Errorf(matrix.CodeForbidden, "This account was erased. It cannot be restored.")
 		}
@@ -210,6 +208,21 @@ func (s *Service) Reactivate(ctx context.Context, user matrix.UserID, passwordHa
 		}
 		return s.takeBack(tx, d, by, "account.reactivate")
 	})
+}
+
+// current is the ending of an account that has ended: of several the one that was
+// not taken back.
+func current(tx *storage.Tx, user matrix.UserID) (storage.Deactivation, error) {
+	endings, err := tx.Deactivations(user, "", "", maxEndings)
+	if err != nil {
+		return storage.Deactivation{}, err
+	}
+	for _, d := range endings {
+		if d.State != storage.Undone {
+			return d, nil
+		}
+	}
+	return storage.Deactivation{}, errNoEnding
 }
 
 // settled refuses while an ending still removes what the account would get anew.

@@ -222,6 +222,25 @@ func TestAnOperatorTakesAnEndingBack(t *testing.T) {
 	})
 }
 
+// The clock may be put back between two endings of one account.
+func TestReactivationLooksAtTheEndingThatWasNotTakenBack(t *testing.T) {
+	inGrace(t, func(t *testing.T, g *grace) {
+		first := g.end(t)
+		if err := g.Deactivations.UndoByID(t.Context(), first.ID, deactivation.Operator); err != nil {
+			t.Fatal(err)
+		}
+		g.clock.Advance(-time.Hour)
+		_, err := g.Deactivations.Deactivate(t.Context(), deactivation.Request{User: g.user, By: deactivation.Self})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = g.Deactivations.Reactivate(t.Context(), g.user, "hash", deactivation.Operator)
+		if matrix.CodeOf(err) != matrix.CodeForbidden {
+			t.Errorf("reactivate in a grace period = %v, want it refused", err)
+		}
+	})
+}
+
 // TestAfterTheGracePeriodItIsFinal: also where the mail never went out; then
 // nothing of the address is left in the job that should have sent it.
 func TestAfterTheGracePeriodItIsFinal(t *testing.T) {

@@ -55,7 +55,7 @@ func (s *Service) Receipt(ctx context.Context, id string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Receipt != nil {
+	if d.State == storage.Done {
 		return d.Receipt, nil
 	}
 	var signed []byte
@@ -113,6 +113,9 @@ func VerifyReceipt(receipt []byte, keyID string, key ed25519.PublicKey) (Receipt
 	}
 	if r.Type != receiptType {
 		return r, fmt.Errorf("this is not a receipt of the type %s", receiptType)
+	}
+	if r.UserID.Server() != r.Server {
+		return r, fmt.Errorf("%s cannot say that %s has ended: it is a user of another server", r.Server, r.UserID)
 	}
 	return r, event.VerifyJSON(receipt, string(r.Server), keyID, key)
 }

@@ -97,6 +97,7 @@ func serverKey(t *testing.T, s *hstest.Server) (id string, key ed25519.PublicKey
 
 func TestAReceiptThatWasChangedDoesNotVerify(t *testing.T) {
 	s := hstest.New(t, "sqlite")
+	evil := event.NewSigningKey().Private
 	user := matrix.UserID(s.Register("alice").UserID)
 	result, err := s.Deactivations.Deactivate(t.Context(), deactivation.Request{User: user, By: deactivation.Self})
 	if err != nil {
@@ -120,6 +121,15 @@ func TestAReceiptThatWasChangedDoesNotVerify(t *testing.T) {
 		if _, err := deactivation.VerifyReceipt(changed, keyID, key); err == nil {
 			t.Errorf("%s: a changed receipt verifies", name)
 		}
+	}
+	theirs, err := event.SignJSON([]byte(`{"type":"org.lethe.deactivation.receipt.v1","server":"evil.example","id":"x",
+		"user_id":"@alice:example.org","state":"done","complete":true}`), "evil.example", event.SigningKey{ID: keyID, Private: evil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = deactivation.VerifyReceipt(theirs, keyID, evil.Public().(ed25519.PublicKey))
+	if err == nil || !strings.Contains(err.Error(), "another server") {
+		t.Errorf("another server's receipt for a user of this one = %v", err)
 	}
 	other := event.NewSigningKey()
 	if _, err := deactivation.VerifyReceipt(raw, keyID, other.Public()); err == nil {
@@ -234,8 +244,50 @@ func TestReactivation(t *testing.T) {
 		if list, _ := devices.Get("devices").([]any); len(list) != 1 {
 			t.Errorf("devices of before are back: %s", devices.Raw)
 		}
+		if r := readReceipt(t, receiptOf(t, s, result.ID)); r.State != storage.Undone || r.Complete {
+			t.Errorf("the receipt of an ending that was taken back is %s, complete: %t", r.State, r.Complete)
+		}
 		if again := endingsOf(t, s, string(user)); len(again) != 1 || again[0].State != storage.Undone || again[0].Receipt == nil {
 			t.Errorf("endings: %+v", again)
+		}
+	}, hstest.Trust(t, ids))
+}
+
+func receiptOf(t *testing.T, s *hstest.Server, id string) []byte {
+	t.Helper()
+	raw, err := s.Deactivations.Receipt(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// An address may be bound by a request that was on its way while the account
+// ended: what the receipt said is not so any more.
+func TestAReceiptIsNotCompleteWhileSomethingIsToUnbind(t *testing.T) {
+	ids := hstest.NewIdentityServer(t)
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		user := matrix.UserID(s.Register("alice").UserID)
+		result, err := s.Deactivations.Deactivate(t.Context(), deactivation.Request{User: user, By: deactivation.Self})
+		if err != nil {
+			t.Fatal(err)
+		}
+		finalReceipt(t, s, result.ID)
+		ids.AnswerUnbind(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+		late := matrix.Threepid{Medium: matrix.MediumEmail, Address: "late@example.org"}
+		if err := s.Deactivations.UnbindLate(t.Context(), user, matrix.ServerName(ids.Name), late); err != nil {
+			t.Fatal(err)
+		}
+		s.Eventually("the unbinding has failed", func() bool { return unbindStep(readReceipt(t, receiptOf(t, s, result.ID))).Error != "" })
+		if r := readReceipt(t, receiptOf(t, s, result.ID)); r.Complete || r.State != storage.Running {
+			t.Errorf("the receipt is %s, complete: %t", r.State, r.Complete)
+		}
+		ids.AnswerUnbind(nil)
+		if _, err := s.Deactivations.Retry(t.Context(), result.ID); err != nil {
+			t.Fatal(err)
+		}
+		if r, raw := finalReceipt(t, s, result.ID); r.Gone["unbound"] != 1 {
+			t.Errorf("the receipt is %s", raw)
 		}
 	}, hstest.Trust(t, ids))
 }

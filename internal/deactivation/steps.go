@@ -1,7 +1,6 @@
 package deactivation
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -89,19 +88,29 @@ func (s *Service) enqueueSteps(tx *storage.Tx, d storage.Deactivation) error {
 	return nil
 }
 
-// UnbindLate adds the unbinding of an identifier to the latest ending of user,
-// which did not know of it, or had unbound it before it was bound.
+// UnbindLate adds the unbinding of an identifier to the ending of user, which had
+// unbound it before it was bound. If everything was done it is under way again,
+// and will have another receipt.
 func (s *Service) UnbindLate(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
-		endings, err := tx.Deactivations(user, "", "", 1)
-		if err != nil || len(endings) == 0 {
-			return cmp.Or(err, error(errNoEnding))
+		d, err := current(tx, user)
+		if err != nil {
+			return err
 		}
-		if endings[0].State == storage.InGrace {
+		if d, err = tx.LockDeactivation(d.ID); err != nil {
+			return err
+		}
+		switch d.State {
+		case storage.InGrace:
 			return nil // it is remembered, and unbound when the grace period is over
+		case storage.Done:
+			// What its receipt says is not so any more.
+			if err := tx.ReopenDeactivation(d.ID); err != nil {
+				return err
+			}
 		}
-		key := fmt.Sprintf("%s/unbind/%s@%s", endings[0].ID, rand.Text(), server)
-		return s.enqueue(tx, endings[0], kindUnbind, key, unbindTarget{pid.Medium, pid.Address, server})
+		key := fmt.Sprintf("%s/unbind/%s@%s", d.ID, rand.Text(), server)
+		return s.enqueue(tx, d, kindUnbind, key, unbindTarget{pid.Medium, pid.Address, server})
 	})
 	s.jobs.Wake()
 	return err
