@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"lethe/internal/config"
 	"lethe/internal/deactivation"
@@ -20,7 +19,7 @@ type configCheck struct{}
 
 // Run prints what is wrong with the settings.
 func (configCheck) Run(inv *invocation) error {
-	problems := append(slices.Clone(inv.problems), inv.settings.Check(inv.file)...)
+	problems := inv.mistakes()
 	if inv.json {
 		if problems == nil {
 			problems = []config.Problem{}

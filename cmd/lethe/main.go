@@ -98,7 +98,7 @@ func (inv *invocation) run(args []string) error {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Bind(inv),
 		kong.PostBuild(func(k *kong.Kong) error { adjust(k.Model, args); return nil }),
 	}
-	if inv.file != nil && len(inv.problems) == 0 {
+	if inv.file != nil {
 		options = append(options, kong.Resolvers(inv.file))
 	}
 	parser, err := kong.New(&c, options...)
@@ -150,9 +150,16 @@ func adjust(app *kong.Application, args []string) {
 	}
 }
 
+// mistakes are all that is wrong with the settings, in the order of the file.
+func (inv *invocation) mistakes() []config.Problem {
+	problems := append(slices.Clone(inv.problems), inv.settings.Check(inv.file)...)
+	slices.SortStableFunc(problems, func(a, b config.Problem) int { return a.Line - b.Line })
+	return problems
+}
+
 // checked makes sure that the settings make sense.
 func (inv *invocation) checked() error {
-	problems := append(slices.Clone(inv.problems), inv.settings.Check(inv.file)...)
+	problems := inv.mistakes()
 	if len(problems) == 0 {
 		return nil
 	}

@@ -21,8 +21,8 @@ type File struct {
 
 // ReadFile reads a YAML file of settings: a flat map from the names of
 // [Settings] to values, lists where a setting is repeatable. Everything that is
-// wrong with it is a [Problem]; the error is for a file that cannot be read at
-// all.
+// wrong with it is a [Problem], and the file counts without that; the error is for
+// a file that cannot be read at all.
 func ReadFile(path string) (*File, []Problem, error) {
 	raw, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -75,6 +75,7 @@ func (f *File) put(key, value *yaml.Node) string {
 	case value.Kind == yaml.SequenceNode && list:
 		for _, item := range value.Content {
 			if item.Kind != yaml.ScalarNode {
+				delete(f.values, key.Value)
 				return "each item of its list must be a single value"
 			}
 			f.values[key.Value] = append(f.values[key.Value], item.Value)

@@ -38,7 +38,8 @@ func (f *File) flags(names ...string) (flags []string) {
 	return flags
 }
 
-// checkValues finds values that are not of their setting's type.
+// checkValues finds values that are not of their setting's type, and takes them
+// out: what is said of the others does not depend on them.
 func (f *File) checkValues() (problems []Problem) {
 	var s Settings
 	if parse(&s, f.flags(Names()...)) == nil {
@@ -46,8 +47,9 @@ func (f *File) checkValues() (problems []Problem) {
 	}
 	for _, name := range Names() {
 		if err := parse(&s, f.flags(name)); err != nil {
-			message := strings.TrimPrefix(err.Error(), "--"+name+": ")
+			message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "--"+name+" "), "--"+name+": ")
 			problems = append(problems, Problem{Setting: name, File: f.Path, Line: f.lines[name], Message: message})
+			delete(f.values, name)
 		}
 	}
 	return problems
