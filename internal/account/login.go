@@ -120,7 +120,9 @@ func (s *Service) CheckOwnPassword(ctx context.Context, user matrix.UserID, pass
 }
 
 // tryPassword is checkPassword with the wrong ones counted against key.
-func (s *Service) tryPassword(ctx context.Context, key string, user matrix.UserID, password string) (proof PasswordProof, err error) {
+func (s *Service) tryPassword(
+	ctx context.Context, key string, user matrix.UserID, password string,
+) (proof PasswordProof, err error) {
 	err = s.limitWrong(key, func() (err error) {
 		proof, err = s.checkPassword(ctx, user, password)
 		return err

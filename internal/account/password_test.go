@@ -165,6 +165,36 @@ func TestTheHasherTurnsAwayWhoCannotWait(t *testing.T) {
 	})
 }
 
+// A login may wait for seconds while others hash, and the password be changed
+// meanwhile by who wants to keep this very login out.
+func TestALoginWithAPasswordThatIsChangedMeanwhileIsRefused(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		s := newService(t, db, nil)
+		fresh, err := s.HashPassword(t.Context(), "better-horse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := s.OccupyHasher(false)
+		before := s.HasherWaiters()
+		done := make(chan error)
+		go func() {
+			_, err := s.LoginPassword(t.Context(), account.Identifier{User: string(alice)}, "alice-secret", account.NewSession{})
+			done <- err
+		}()
+		for s.HasherWaiters() != before+1 { // then it has read the old hash
+			runtime.Gosched()
+		}
+		err = db.Update(t.Context(), func(tx *storage.Tx) error { return tx.SetPasswordHash(alice, fresh) })
+		release()
+		if err != nil {
+			t.Error(err)
+		}
+		wantCode(t, <-done, matrix.CodeForbidden)
+		_, err = s.LoginPassword(t.Context(), account.Identifier{User: string(alice)}, "better-horse", account.NewSession{})
+		wantCode(t, err, "")
+	})
+}
+
 // TestAStormOfLoginsTakesBoundedMemory: 60 at once would take 16 MiB each, and
 // all of them are answered.
 func TestAStormOfLoginsTakesBoundedMemory(t *testing.T) {

@@ -129,7 +129,8 @@ func (s *Service) checkTokenRequest(ctx context.Context, r *TokenRequest) (matri
 	if r.NextLink != "" {
 		u, err := url.Parse(r.NextLink)
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || len(r.NextLink) > maxNextLink {
-			return pid, matrix.Errorf(matrix.CodeInvalidParam, "The next_link is not an http or https URL of %d bytes at most.", maxNextLink)
+			return pid, matrix.Errorf(matrix.CodeInvalidParam,
+				"The next_link is not an http or https URL of %d bytes at most.", maxNextLink)
 		}
 	}
 	owner, err := s.Resolve(ctx, Identifier{Medium: pid.Medium, Address: pid.Address})
