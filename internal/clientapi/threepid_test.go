@@ -309,3 +309,33 @@ func TestABindThatAnEndingOvertakesIsTakenBack(t *testing.T) {
 		s.Eventually("the address is unbound", func() bool { return len(ids.Bound()) == 0 })
 	}, hstest.Trust(t, ids))
 }
+
+// A client may ask again before it has the answer.
+func TestOneRequestForAMessageThatComesOftenAtOnceIsOne(t *testing.T) {
+	mail := hstest.NewMailServer(t, "none")
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		address := s.DB.Engine() + "-twin@example.com"
+		const n = 8
+		answers := make([]hstest.Answer, n)
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() {
+				var err error
+				answers[i], err = s.Try(t.Context(), post, v3+"register/email/requestToken", "",
+					object{"client_secret": "twin", "email": address, "send_attempt": 1})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, a := range answers {
+			if a.Status != http.StatusOK || a.String("sid") != answers[0].String("sid") {
+				t.Errorf("requestToken = %d %s, want the sid of %s", a.Status, a.Raw, answers[0].Raw)
+			}
+		}
+		if letters := mail.Letters(address); len(letters) != 1 {
+			t.Errorf("%d messages were sent", len(letters))
+		}
+	}, hstest.Mail(t, mail))
+}

@@ -298,6 +298,36 @@ func TestWhatAnotherServerDoesNotDoIsInTheLog(t *testing.T) {
 	}
 }
 
+// deadlineWriter notes until when an answer may be written.
+type deadlineWriter struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (w *deadlineWriter) SetWriteDeadline(t time.Time) error {
+	if w.Body.Len() > 0 {
+		return errors.New("it was written to already")
+	}
+	w.deadline = t
+	return nil
+}
+
+// Without an end, who does not read keeps an answer in memory for ever.
+func TestEveryAnswerHasAnEnd(t *testing.T) {
+	rt := wire.NewRouter(wire.Options{})
+	rt.Add(get("/json", echo), get("/stream", func(*wire.Request) (any, error) {
+		return &wire.Response{ContentType: "text/plain", Stream: func(w io.Writer) error { _, err := w.Write([]byte("x")); return err }}, nil
+	}))
+	for _, path := range []string{"/json", "/stream", "/none"} {
+		w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder()}
+		before := time.Now()
+		rt.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
+		if w.Body.Len() == 0 || !w.deadline.After(before) {
+			t.Errorf("%s: it has until %v to answer %q", path, w.deadline, w.Body)
+		}
+	}
+}
+
 func TestResponses(t *testing.T) {
 	respond := func(r *wire.Response) wire.Handler { return func(*wire.Request) (any, error) { return r, nil } }
 	srv := newServer(t, wire.Options{},

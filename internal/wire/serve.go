@@ -104,8 +104,14 @@ type Answer struct{ *Response }
 // Error is for the log.
 func (Answer) Error() string { return "answered already" }
 
+// writeTime is how long a client may take to read an answer. It begins with the
+// answer: requests may wait for longer.
+const writeTime = 5 * time.Minute
+
 // write writes the answer and returns its status.
 func (rt *Router) write(w http.ResponseWriter, r *Request, result any, err error) int {
+	// Not all writers can; those of package net/http do.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTime))
 	if answer, ok := errors.AsType[Answer](err); ok {
 		result, err = answer.Response, nil
 	}
