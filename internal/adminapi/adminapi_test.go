@@ -5,13 +5,11 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 
 	"lethe/internal/adminapi"
 	"lethe/internal/hstest"
@@ -22,59 +20,6 @@ import (
 const prefix = adminapi.Prefix
 
 type object = map[string]any
-
-// operations are those of the API's own document, as "METHOD path".
-func operations(t *testing.T, raw []byte) (list []string) {
-	t.Helper()
-	var document struct {
-		Paths map[string]map[string]struct {
-			OperationID string `yaml:"operationId"`
-			Summary     string
-			Parameters  []struct{ Name, In string }
-		}
-	}
-	if err := yaml.Unmarshal(raw, &document); err != nil {
-		t.Fatal(err)
-	}
-	ids := map[string]bool{}
-	for path, methods := range document.Paths {
-		for method, op := range methods {
-			list = append(list, strings.ToUpper(method)+" "+path)
-			if op.OperationID == "" || op.Summary == "" || ids[op.OperationID] {
-				t.Errorf("%s %s has no operationId of its own, or no summary", method, path)
-			}
-			ids[op.OperationID] = true
-			for segment := range strings.SplitSeq(path, "/") {
-				name, isParam := strings.CutPrefix(segment, "{")
-				name = strings.TrimSuffix(name, "}")
-				has := slices.ContainsFunc(op.Parameters, func(p struct{ Name, In string }) bool { return p.Name == name && p.In == "path" })
-				if isParam && !has {
-					t.Errorf("%s %s does not describe its parameter %s", method, path, name)
-				}
-			}
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// TestTheDocumentHasEveryRoute, and every route is in the document.
-func TestTheDocumentHasEveryRoute(t *testing.T) {
-	raw, err := os.ReadFile("openapi.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var routes []string
-	for _, r := range (&adminapi.API{}).Routes() {
-		if path := strings.TrimPrefix(r.Path, prefix); path != "/openapi.yaml" {
-			routes = append(routes, r.Method+" "+path)
-		}
-	}
-	slices.Sort(routes)
-	if diff := cmp.Diff(routes, operations(t, raw)); diff != "" {
-		t.Errorf("routes (-) and document (+):\n%s", diff)
-	}
-}
 
 // root makes a server administrator.
 func root(t *testing.T, s *hstest.Server) hstest.Session {
@@ -90,13 +35,10 @@ func root(t *testing.T, s *hstest.Server) hstest.Session {
 
 // TestOnlyAdministratorsGetIn: at every operation of the document.
 func TestOnlyAdministratorsGetIn(t *testing.T) {
-	raw, err := os.ReadFile("openapi.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
 		admin, alice := root(t, s), s.Register("alice")
-		for _, op := range operations(t, raw) {
+		d := newDocument(t)
+		for _, op := range d.operations() {
 			method, path, _ := strings.Cut(op, " ")
 			path = prefix + strings.NewReplacer("{userId}", "alice", "{id}", "x", "{token}", "x").Replace(path)
 			s.Want(http.StatusUnauthorized, "M_MISSING_TOKEN", method, path, "", object{})
@@ -105,7 +47,7 @@ func TestOnlyAdministratorsGetIn(t *testing.T) {
 		}
 		s.Want(http.StatusOK, "", http.MethodGet, prefix+"/users", admin.Token, nil)
 		document := s.Want(http.StatusOK, "", http.MethodGet, prefix+"/openapi.yaml", "", nil)
-		if !bytes.Equal(document.Raw, raw) {
+		if !bytes.Equal(document.Raw, d.raw) {
 			t.Error("the document that is served is another")
 		}
 		// An administrator who is locked is none.
