@@ -315,7 +315,7 @@ func TestOneRequestForAMessageThatComesOftenAtOnceIsOne(t *testing.T) {
 	mail := hstest.NewMailServer(t, "none")
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
 		address := s.DB.Engine() + "-twin@example.com"
-		const n = 8
+		const n = 32
 		answers := make([]hstest.Answer, n)
 		var wg sync.WaitGroup
 		for i := range n {
