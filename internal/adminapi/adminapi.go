@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"lethe/internal/account"
+	"lethe/internal/appservice"
 	"lethe/internal/deactivation"
 	"lethe/internal/job"
 	"lethe/internal/matrix"
@@ -30,6 +31,7 @@ const Prefix = "/_lethe/admin/v1"
 // API serves the API for operators. Fill in all fields before [API.Routes].
 type API struct {
 	Accounts      *account.Service
+	Appservices   *appservice.Registry
 	Deactivations *deactivation.Service
 	Jobs          *job.Runner
 	ServerName    matrix.ServerName
@@ -115,6 +117,15 @@ func (a *API) userOf(r *wire.Request) (matrix.UserID, error) {
 		return "", matrix.Errorf(matrix.CodeInvalidParam, "This is not a user of this server.")
 	}
 	return user, nil
+}
+
+// checkLocalpart refuses a localpart that nobody can have, or that belongs to an
+// application service: it would act as that person, too.
+func (a *API) checkLocalpart(r *wire.Request, localpart string) error {
+	if a.Appservices.Exclusive(matrix.NewUserID(localpart, a.ServerName), nil) {
+		return matrix.Errorf(matrix.CodeExclusive, "This username belongs to an application service.")
+	}
+	return a.Accounts.CheckLocalpart(r.Context(), localpart)
 }
 
 const (

@@ -103,7 +103,7 @@ func (s *sharedSecret) register(r *wire.Request) (any, error) {
 func (s *sharedSecret) create(r *wire.Request, q sharedSecretRequest) (any, error) {
 	accounts := s.api.Accounts
 	localpart := account.Localpart(q.Username)
-	if err := accounts.CheckLocalpart(r.Context(), localpart); err != nil {
+	if err := s.api.checkLocalpart(r, localpart); err != nil {
 		return nil, err
 	}
 	hash, err := accounts.HashPassword(r.Context(), q.Password)

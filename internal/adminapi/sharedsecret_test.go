@@ -5,6 +5,8 @@ import (
 	"crypto/sha1" //nolint:gosec // the protocol's choice
 	"encoding/hex"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -81,4 +83,34 @@ func TestWithoutASecretThereIsNoSuchEndpoint(t *testing.T) {
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
 		s.Want(http.StatusNotFound, "M_UNRECOGNIZED", http.MethodGet, sharedPath, "", nil)
 	})
+}
+
+// TestNobodyGetsTheNameOfAnApplicationService: it would act as them, too.
+func TestNobodyGetsTheNameOfAnApplicationService(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bridge.yaml")
+	err := os.WriteFile(path, []byte(`
+id: bridge
+url: null
+as_token: as-secret
+hs_token: hs-secret
+sender_localpart: bridgebot
+namespaces:
+  users: [{exclusive: true, regex: '@_bridge_.*'}]
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		admin := root(t, s)
+		for _, name := range []string{"bridgebot", "_bridge_alice"} {
+			s.Want(http.StatusBadRequest, "M_EXCLUSIVE", http.MethodPost, prefix+"/users", admin.Token, object{"localpart": name})
+			nonce := s.Want(http.StatusOK, "", http.MethodGet, sharedPath, "", nil).String("nonce")
+			s.Want(http.StatusBadRequest, "M_EXCLUSIVE", http.MethodPost, sharedPath, "", object{
+				"nonce": nonce, "username": name, "password": "correct-horse",
+				"mac": macOf("the-secret", nonce, name, "correct-horse", "notadmin"),
+			})
+		}
+	}, hstest.Set(func(c *config.Settings) {
+		c.RegistrationSharedSecret, c.Appservices = "the-secret", []string{path}
+	}))
 }

@@ -95,7 +95,7 @@ func (a *API) createUser(r *wire.Request, by deactivation.Actor) (any, error) {
 	if err := r.Decode(&q); err != nil {
 		return nil, err
 	}
-	if err := a.Accounts.CheckLocalpart(r.Context(), q.Localpart); err != nil {
+	if err := a.checkLocalpart(r, q.Localpart); err != nil {
 		return nil, err
 	}
 	hash, generated, err := a.passwordOf(r, q.Password)

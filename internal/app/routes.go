@@ -124,7 +124,7 @@ func (s *Server) federationAPI() *federationapi.API {
 
 func (s *Server) adminAPI(isTrusted bool) *adminapi.API {
 	api := &adminapi.API{
-		Accounts: s.Accounts, Deactivations: s.Deactivations, Jobs: s.Jobs,
+		Accounts: s.Accounts, Appservices: s.appservices, Deactivations: s.Deactivations, Jobs: s.Jobs,
 		ServerName: matrix.ServerName(s.settings.ServerName), Now: s.opts.Now, Trusted: isTrusted,
 	}
 	if !isTrusted {
