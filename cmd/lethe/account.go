@@ -220,11 +220,19 @@ type endedAnswer struct {
 }
 
 func printEnded(w io.Writer, e endedAnswer) {
-	fmt.Fprintf(w, "Ended. Identity servers: %s\n", e.Unbind)
+	fmt.Fprintf(w, "The account has ended. %s\n", unbindWords(e.Unbind))
 	if e.UndoUntil != 0 {
 		fmt.Fprintf(w, "It can be undone until %s: lethe deactivation undo %s\n", moment(e.UndoUntil), e.ID)
 	}
 	fmt.Fprintf(w, "Progress: lethe deactivation show %s\nReceipt:  lethe deactivation receipt %s\n", e.ID, e.ID)
+}
+
+// unbindWords says what an id_server_unbind_result means.
+func unbindWords(result string) string {
+	if result == string(client.UnbindSuccess) {
+		return "No address of it is bound at an identity server any more."
+	}
+	return "Not every identity server has confirmed that it is unbound there."
 }
 
 // own ends the account of whoever runs the command.
@@ -244,7 +252,7 @@ func (c accountDeactivate) own(inv *invocation) error {
 	if inv.json {
 		return inv.printJSON(map[string]string{"id_server_unbind_result": string(result)})
 	}
-	_, err = fmt.Fprintf(inv.out, "Your account has ended. Identity servers: %s\n", result)
+	_, err = fmt.Fprintf(inv.out, "Your account has ended. %s\n", unbindWords(string(result)))
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 // configCommands are lethe config ….
 type configCommands struct {
 	Check configCheck `cmd:"" help:"Check the settings, and explain each mistake with its line."`
-	List  configList  `cmd:"" help:"List all settings with their defaults, as Markdown."`
+	List  configList  `cmd:"" help:"List all settings with their defaults, as Markdown, or as JSON."`
 }
 
 // configCheck is lethe config check.
@@ -47,7 +47,12 @@ func (configCheck) Run(inv *invocation) error {
 type configList struct{}
 
 // Run prints all settings.
-func (configList) Run(inv *invocation) error { return config.WriteMarkdown(inv.out) }
+func (configList) Run(inv *invocation) error {
+	if inv.json {
+		return inv.printJSON(map[string]any{"settings": config.List()})
+	}
+	return config.WriteMarkdown(inv.out)
+}
 
 // privacyCommands are lethe privacy ….
 type privacyCommands struct {

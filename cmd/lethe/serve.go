@@ -31,6 +31,13 @@ func (serveCommand) Run(inv *invocation) error {
 
 // greet tells somebody who has started the server what to do next.
 func (inv *invocation) greet(srv *app.Server) {
+	if inv.json {
+		_ = inv.printJSON(map[string]string{ // it serves, whether or not somebody reads that
+			"version": versionString(), "server_name": inv.settings.ServerName, "url": srv.BaseURL(),
+			"account_page": srv.BaseURL() + "/_lethe/account",
+		})
+		return
+	}
 	args := ""
 	if dir := inv.settings.DataDir; dir != config.Defaults().DataDir {
 		args = " --data-dir " + dir

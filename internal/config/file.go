@@ -97,8 +97,8 @@ func (f *File) Values(name string) []string { return f.values[name] }
 // Names lists the names of all settings, in their order.
 func Names() []string {
 	var names []string
-	for field := range reflect.TypeFor[Settings]().Fields() {
-		names = append(names, field.Tag.Get("name"))
+	for _, s := range List() {
+		names = append(names, s.Name)
 	}
 	return names
 }
