@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,13 +101,22 @@ func (w *world) start() {
 	})
 }
 
-// stop ends the server as a service manager does. It has to end well.
+// stop ends the server as a service manager does. It has to end well, and to have
+// logged nothing, at level debug, that is nobody's business.
 func (w *world) stop() {
 	w.t.Helper()
 	if err := w.run.stop(syscall.SIGTERM); err != nil {
 		w.t.Errorf("the server ended with %v:\n%s", err, &w.run.out)
 	}
+	for line := range strings.Lines(w.run.out.String()) {
+		if secrets.MatchString(line) {
+			w.t.Errorf("the log has what must be in none: %s", line)
+		}
+	}
 }
+
+// secrets are tokens, passwords, and addresses of people, as these tests have them.
+var secrets = regexp.MustCompile(`leth_[a-z]_|the password of|` + sharedSecret + `|@example\.org|\+?447700900`)
 
 // checked puts a proxy that checks answers in front of a port, and returns its
 // port: without one the same.
