@@ -29,6 +29,12 @@ func (h hooked) ExecContext(ctx context.Context, query string, args ...any) (sql
 // Control runs a statement on SQLite's writer, while nothing else runs.
 func Control(db *DB, stmt string) error { return db.engine.(*liteEngine).control(stmt) }
 
+// Pragma is a setting of SQLite's writer, while nothing else runs.
+func Pragma(ctx context.Context, db *DB, name string) (value string, err error) {
+	err = db.engine.(*liteEngine).writer.conn.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value)
+	return value, err
+}
+
 // LockPID is the server process behind the connection with PostgreSQL's lock.
 func LockPID(db *DB) uint32 { return db.engine.(*pgEngine).lock.conn.PgConn().PID() }
 

@@ -25,6 +25,20 @@ func openLite(t *testing.T) (db *storage.DB, path string) {
 	return storagetest.Open(t, "sqlite:"+path), path
 }
 
+// TestSQLiteKeepsWhatItAcknowledges: no test can cut the power, so this one looks
+// at what a commit waits for (PRAGMA synchronous: 2 is FULL), and at what the
+// rest of the promises rests on.
+func TestSQLiteKeepsWhatItAcknowledges(t *testing.T) {
+	db, _ := openLite(t)
+	for name, want := range map[string]string{
+		"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "secure_delete": "1",
+	} {
+		if got, err := storage.Pragma(t.Context(), db, name); err != nil || got != want {
+			t.Errorf("%s = %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
 // together runs the functions as Updates that come in while another is running,
 // and returns their errors; a panic is one too.
 func together(t *testing.T, db *storage.DB, fns ...func(*storage.Tx) error) []error {
