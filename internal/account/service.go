@@ -52,9 +52,6 @@ type Options struct {
 	SendText func(ctx context.Context, number, text string) error
 	// Identity is how identifiers are bound and unbound.
 	Identity *identity.Client
-	// BoundTooLate has an identifier unbound, for as long as it takes, that was
-	// bound while its account ended.
-	BoundTooLate func(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error
 
 	// TokenChecked is told how each token check ended ("cached", "read",
 	// "refused"); nil for nobody.

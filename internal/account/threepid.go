@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"lethe/internal/identity"
 	"lethe/internal/matrix"
@@ -61,51 +62,85 @@ func (s *Service) AddThreepid(tx *storage.Tx, user matrix.UserID, pid ProvenThre
 	return err
 }
 
+// BindTime is how long a request to bind can be under way: after it an identity
+// server has done it, or never will.
+const BindTime = 2 * time.Minute
+
+// maxBindings is how many associations are remembered of a user. Each is a
+// request to make when the account ends.
+const maxBindings = 100
+
 // Bind publishes an identifier of user at an identity server, which has
-// validated it in the session sid (CS API, POST /account/3pid/bind). Where it
-// was bound is remembered first: an ending finds it although this process may
-// die during the call.
+// validated it in the session sid (CS API, POST /account/3pid/bind). That it is
+// under way is remembered first: an ending finds it although this process may
+// die during the call, and unbinds it when it must have come out.
 func (s *Service) Bind(ctx context.Context, user matrix.UserID, server matrix.ServerName, accessToken, sid, secret string) error {
 	pid, err := s.opts.Identity.Validated(ctx, server, accessToken, sid, secret)
 	if err != nil {
 		return bindError(err)
 	}
-	var fresh bool
+	b := storage.Binding{Threepid: pid, UserID: user, IDServer: server, BoundAt: s.now()}
+	var known bool
 	err = s.db.Update(ctx, func(tx *storage.Tx) (err error) {
 		if _, err := s.lockLive(tx, user); err != nil {
 			return err
 		}
-		fresh, err = tx.AddBinding(storage.Binding{Threepid: pid, UserID: user, IDServer: server, BoundAt: s.now()})
-		return err
+		if known, err = bindable(tx, b); err != nil {
+			return err
+		}
+		return tx.PutBinding(b)
 	})
 	if err != nil {
 		return err
 	}
-	refused := s.opts.Identity.Bind(ctx, server, accessToken, sid, secret, user)
-	if fresh && errors.Is(refused, identity.ErrRefused) {
-		err := s.db.Update(ctx, func(tx *storage.Tx) error { return tx.DropBinding(user, pid, server) })
-		if err != nil {
-			return err
-		}
-	}
-	if refused == nil {
-		return s.overtaken(ctx, user, server, pid)
-	}
-	return bindError(refused)
+	bound, cancel := context.WithTimeout(ctx, BindTime/2)
+	defer cancel()
+	return s.settle(ctx, b, known, s.opts.Identity.Bind(bound, server, accessToken, sid, secret, user))
 }
 
-// overtaken has a bind taken back whose account has ended meanwhile: the ending
-// may have unbound it before it was bound.
-func (s *Service) overtaken(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
-	ctx = context.WithoutCancel(ctx)
-	a, err := s.Account(ctx, user)
-	if err != nil || a.DeactivatedAt == 0 {
-		return err
+// bindable tells whether b is bound already, and refuses one more than there may
+// be.
+func bindable(tx *storage.Tx, b storage.Binding) (known bool, err error) {
+	bindings, err := tx.Bindings(b.UserID)
+	if err != nil {
+		return false, err
 	}
-	if err := s.opts.BoundTooLate(ctx, user, server, pid); err != nil {
-		return err
+	for _, other := range bindings {
+		if other.Threepid == b.Threepid && other.IDServer == b.IDServer {
+			return other.SettledAt != 0, nil
+		}
 	}
-	return errUnknownToken
+	if len(bindings) >= maxBindings {
+		return false, matrix.Errorf(matrix.CodeForbidden, "You have bound %d addresses. Unbind some first.", maxBindings)
+	}
+	return false, nil
+}
+
+// settle records how a request to bind came out. Where that is not known, since
+// the identity server did not answer, it stays under way. One that was overtaken
+// by the account's end is unbound by that.
+func (s *Service) settle(ctx context.Context, b storage.Binding, known bool, result error) error {
+	refused := errors.Is(result, identity.ErrRefused)
+	if result != nil && !refused {
+		return bindError(result)
+	}
+	var live bool
+	err := s.db.Update(context.WithoutCancel(ctx), func(tx *storage.Tx) (err error) {
+		if refused && !known {
+			return tx.DropBinding(b.UserID, b.Threepid, b.IDServer)
+		}
+		live, err = tx.SettleBinding(b, s.now()) // one that was known is as it was
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case refused:
+		return bindError(result)
+	case !live:
+		return errUnknownToken
+	}
+	return nil
 }
 
 // bindError tells a client what the identity server said.

@@ -168,9 +168,6 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		Messages:        s.limiter(set.RateMail),
 		HideDeactivated: set.DeactivatedLogin == "hide", BaseURL: s.baseURL, Mail: sender, Identity: ids,
 		TokenChecked: s.metrics.TokenCheck,
-		BoundTooLate: func(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
-			return s.Deactivations.UnbindLate(ctx, user, server, pid)
-		},
 	}
 	if set.SMSGateway != "" {
 		opts.SendText = textSender(out, set.SMSGateway)

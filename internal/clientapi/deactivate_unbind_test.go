@@ -30,11 +30,10 @@ func bind(s *hstest.Server, who hstest.Session, ids *hstest.IdentityServer, addr
 func remember(t *testing.T, s *hstest.Server, who hstest.Session, address, idServer string) {
 	t.Helper()
 	update(t, s, func(tx *storage.Tx) error {
-		_, err := tx.AddBinding(storage.Binding{
+		return tx.PutBinding(storage.Binding{
 			Threepid: matrix.Threepid{Medium: matrix.MediumEmail, Address: address},
-			UserID:   matrix.UserID(who.UserID), IDServer: matrix.ServerName(idServer), BoundAt: 1,
+			UserID:   matrix.UserID(who.UserID), IDServer: matrix.ServerName(idServer), BoundAt: 1, SettledAt: 1,
 		})
-		return err
 	})
 }
 

@@ -2,6 +2,7 @@ package clientapi_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"lethe/internal/account"
 	"lethe/internal/config"
 	"lethe/internal/hstest"
 )
@@ -289,53 +291,46 @@ func TestBindingAtAnIdentityServer(t *testing.T) {
 	}, hstest.Trust(t, ids))
 }
 
-// TestABindThatAnEndingOvertakesIsTakenBack: the ending unbinds what it knows to
-// be bound before the identity server has bound it.
+// TestABindThatAnEndingOvertakesIsTakenBack: the account ends while the identity
+// server binds. What is told of it then is not that all is unbound; it is when
+// the request must have come out.
 func TestABindThatAnEndingOvertakesIsTakenBack(t *testing.T) {
 	ids := hstest.NewIdentityServer(t)
+	clock := hstest.NewClock()
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
 		alice := s.Register("alice")
 		ids.BeforeBind(func() {
 			a, err := s.Try(context.WithoutCancel(t.Context()), post, v3+"account/deactivate", alice.Token, object{
 				"auth": hstest.PasswordAuth("alice", alice.Password, ""),
 			})
-			if err != nil || a.String("id_server_unbind_result") != "success" {
+			if err != nil || a.String("id_server_unbind_result") != "no-support" {
 				t.Errorf("deactivate = %s, %v", a.Raw, err)
 			}
 		})
 		s.Want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN", post, v3+"account/3pid/bind", alice.Token, object{
 			"sid": "late@example.com", "client_secret": "s3cret", "id_server": ids.Name, "id_access_token": "id-token",
 		})
+		if got := ids.Bound(); len(got) != 1 {
+			t.Fatalf("bound = %v", got)
+		}
+		clock.Advance(account.BindTime)
+		s.Jobs.Wake()
 		s.Eventually("the address is unbound", func() bool { return len(ids.Bound()) == 0 })
-	}, hstest.Trust(t, ids))
+	}, hstest.Trust(t, ids), hstest.Clock(clock.Now))
 }
 
-// A client may ask again before it has the answer.
-func TestOneRequestForAMessageThatComesOftenAtOnceIsOne(t *testing.T) {
-	mail := hstest.NewMailServer(t, "none")
+func TestBindingsAreLimited(t *testing.T) {
+	ids := hstest.NewIdentityServer(t)
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
-		address := s.DB.Engine() + "-twin@example.com"
-		const n = 32
-		answers := make([]hstest.Answer, n)
-		var wg sync.WaitGroup
-		for i := range n {
-			wg.Go(func() {
-				var err error
-				answers[i], err = s.Try(t.Context(), post, v3+"register/email/requestToken", "",
-					object{"client_secret": "twin", "email": address, "send_attempt": 1})
-				if err != nil {
-					t.Error(err)
-				}
-			})
+		alice := s.Register("alice")
+		for i := range 100 {
+			remember(t, s, alice, fmt.Sprintf("a%d@example.com", i), "id.example")
 		}
-		wg.Wait()
-		for _, a := range answers {
-			if a.Status != http.StatusOK || a.String("sid") != answers[0].String("sid") {
-				t.Errorf("requestToken = %d %s, want the sid of %s", a.Status, a.Raw, answers[0].Raw)
-			}
+		s.Want(http.StatusForbidden, "M_FORBIDDEN", post, v3+"account/3pid/bind", alice.Token, object{
+			"sid": "more@example.com", "client_secret": "s3cret", "id_server": ids.Name, "id_access_token": "id-token",
+		})
+		if got := ids.Bound(); len(got) != 0 {
+			t.Errorf("bound = %v", got)
 		}
-		if letters := mail.Letters(address); len(letters) != 1 {
-			t.Errorf("%d messages were sent", len(letters))
-		}
-	}, hstest.Mail(t, mail))
+	}, hstest.Trust(t, ids))
 }

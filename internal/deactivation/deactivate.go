@@ -264,7 +264,8 @@ func (s *Service) awaitUnbind(ctx context.Context, d storage.Deactivation) Unbin
 
 // unbound tells whether nothing of the person is bound any more, as far as is
 // known: no unbind job is left, of this ending or of an earlier one of an account
-// that was reactivated. hopeless tells whether all that are left have failed.
+// that was reactivated. hopeless tells whether all that are left have failed, or are
+// not due.
 func (s *Service) unbound(ctx context.Context, d storage.Deactivation) (done, hopeless bool, err error) {
 	err = s.db.View(ctx, func(tx *storage.Tx) error {
 		done, hopeless = true, true
@@ -279,7 +280,7 @@ func (s *Service) unbound(ctx context.Context, d storage.Deactivation) (done, ho
 		left, err := unbinds(tx, d.UserID)
 		for _, j := range left {
 			done = false
-			hopeless = hopeless && j.LastError != ""
+			hopeless = hopeless && (j.LastError != "" || j.RunAt > s.now())
 		}
 		return err
 	})
@@ -306,32 +307,43 @@ func unbinds(tx *storage.Tx, user matrix.UserID) (left []storage.Job, err error)
 	return left, nil
 }
 
+// target is what an ending unbinds.
+type target struct {
+	unbindTarget
+	// notBefore is when a request to bind that was under way has come out; zero
+	// where none was.
+	notBefore time.Time
+}
+
 // targets are where which identifiers are unbound.
-func (s *Service) targets(tx *storage.Tx, d storage.Deactivation) ([]unbindTarget, error) {
+func (s *Service) targets(tx *storage.Tx, d storage.Deactivation) (targets []target, err error) {
 	bindings, err := tx.Bindings(d.UserID)
 	if err != nil {
 		return nil, err
 	}
-	var targets []unbindTarget
 	seen := map[unbindTarget]bool{}
-	add := func(t unbindTarget) {
-		if !seen[t] {
-			seen[t] = true
+	add := func(t target) {
+		if !seen[t.unbindTarget] {
+			seen[t.unbindTarget] = true
 			targets = append(targets, t)
 		}
 	}
 	for _, b := range bindings {
-		add(unbindTarget{b.Medium, b.Address, b.IDServer})
-		if d.IDServer != "" {
-			add(unbindTarget{b.Medium, b.Address, d.IDServer})
+		t := target{unbindTarget: unbindTarget{b.Medium, b.Address, b.IDServer}}
+		if b.SettledAt == 0 {
+			t.notBefore = b.BoundAt.Add(account.BindTime).Time()
 		}
+		add(t)
 	}
 	if d.IDServer == "" {
 		return targets, nil
 	}
+	for _, b := range bindings {
+		add(target{unbindTarget: unbindTarget{b.Medium, b.Address, d.IDServer}})
+	}
 	threepids, err := tx.Threepids(d.UserID)
 	for _, t := range threepids {
-		add(unbindTarget{t.Medium, t.Address, d.IDServer})
+		add(target{unbindTarget: unbindTarget{t.Medium, t.Address, d.IDServer}})
 	}
 	return targets, err
 }

@@ -141,7 +141,7 @@ func exportThreepids(tx *storage.Tx, a storage.Account) (any, error) {
 	bound := make([]object, 0, len(bindings))
 	for _, b := range bindings {
 		bound = append(bound, object{
-			"medium": b.Medium, "address": b.Address, "id_server": b.IDServer, "bound_at": b.BoundAt,
+			"medium": b.Medium, "address": b.Address, "id_server": b.IDServer, "bound_at": b.BoundAt, "settled_at": b.SettledAt,
 		})
 	}
 	return object{"threepids": list, "bindings": bound}, err

@@ -81,8 +81,9 @@ var Inventory = []Item{
 		Goes: AtEnding, Category: "addresses", Export: "threepids.json",
 	},
 	{
-		Table: "threepid_bindings", Columns: []string{"user_id", "medium", "address", "id_server", "bound_at"},
-		Owner: "user_id", Purpose: "to unbind addresses at identity servers",
+		Table:   "threepid_bindings",
+		Columns: []string{"user_id", "medium", "address", "id_server", "bound_at", "settled_at"},
+		Owner:   "user_id", Purpose: "to unbind addresses at identity servers",
 		Goes: AtEnding, Why: "and until it is unbound from the job that does it",
 		Category: "bindings", Export: "threepids.json",
 	},

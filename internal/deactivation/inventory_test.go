@@ -80,10 +80,9 @@ var fillers = map[string]func(tx *storage.Tx, user matrix.UserID, plant, idServe
 		return tx.AddThreepid(storage.ThreepidRow{Threepid: email(plant), UserID: user, ValidatedAt: 1, AddedAt: 1})
 	},
 	"threepid_bindings": func(tx *storage.Tx, user matrix.UserID, plant, idServer string) error {
-		_, err := tx.AddBinding(storage.Binding{
-			Threepid: email(plant), UserID: user, IDServer: matrix.ServerName(idServer), BoundAt: 1,
+		return tx.PutBinding(storage.Binding{
+			Threepid: email(plant), UserID: user, IDServer: matrix.ServerName(idServer), BoundAt: 1, SettledAt: 1,
 		})
-		return err
 	},
 	"connections": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
 		err := tx.EnsureDevice(storage.Device{UserID: user, DeviceID: plant, CreatedAt: 1})

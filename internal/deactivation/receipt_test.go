@@ -262,36 +262,6 @@ func receiptOf(t *testing.T, s *hstest.Server, id string) []byte {
 	return raw
 }
 
-// An address may be bound by a request that was on its way while the account
-// ended: what the receipt said is not so any more.
-func TestAReceiptIsNotCompleteWhileSomethingIsToUnbind(t *testing.T) {
-	ids := hstest.NewIdentityServer(t)
-	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
-		user := matrix.UserID(s.Register("alice").UserID)
-		result, err := s.Deactivations.Deactivate(t.Context(), deactivation.Request{User: user, By: deactivation.Self})
-		if err != nil {
-			t.Fatal(err)
-		}
-		finalReceipt(t, s, result.ID)
-		ids.AnswerUnbind(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-		late := matrix.Threepid{Medium: matrix.MediumEmail, Address: "late@example.org"}
-		if err := s.Deactivations.UnbindLate(t.Context(), user, matrix.ServerName(ids.Name), late); err != nil {
-			t.Fatal(err)
-		}
-		s.Eventually("the unbinding has failed", func() bool { return unbindStep(readReceipt(t, receiptOf(t, s, result.ID))).Error != "" })
-		if r := readReceipt(t, receiptOf(t, s, result.ID)); r.Complete || r.State != storage.Running {
-			t.Errorf("the receipt is %s, complete: %t", r.State, r.Complete)
-		}
-		ids.AnswerUnbind(nil)
-		if _, err := s.Deactivations.Retry(t.Context(), result.ID); err != nil {
-			t.Fatal(err)
-		}
-		if r, raw := finalReceipt(t, s, result.ID); r.Gone["unbound"] != 1 {
-			t.Errorf("the receipt is %s", raw)
-		}
-	}, hstest.Trust(t, ids))
-}
-
 // TestTheAuditLogIsOnlyEverAddedTo: no statement of the program changes it.
 func TestTheAuditLogIsOnlyEverAddedTo(t *testing.T) {
 	files, err := filepath.Glob("../storage/*.go")

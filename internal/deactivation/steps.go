@@ -2,7 +2,6 @@ package deactivation
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -68,7 +67,8 @@ func (s *Service) enqueueSteps(tx *storage.Tx, d storage.Deactivation) error {
 	for i, t := range targets {
 		// The key stays when the payload is gone, so it does not name the address.
 		key := fmt.Sprintf("%s/unbind/%d@%s", d.ID, i, t.IDServer)
-		if err := s.enqueue(tx, d, kindUnbind, key, t); err != nil {
+		n := job.New{Kind: kindUnbind, Subject: d.ID, Key: key, Payload: t.unbindTarget, RunAt: t.notBefore}
+		if err := job.Enqueue(tx, s.opts.Now(), n); err != nil {
 			return err
 		}
 	}
@@ -86,34 +86,6 @@ func (s *Service) enqueueSteps(tx *storage.Tx, d storage.Deactivation) error {
 		}
 	}
 	return nil
-}
-
-// UnbindLate adds the unbinding of an identifier to the ending of user, which had
-// unbound it before it was bound. If everything was done it is under way again,
-// and will have another receipt.
-func (s *Service) UnbindLate(ctx context.Context, user matrix.UserID, server matrix.ServerName, pid matrix.Threepid) error {
-	err := s.db.Update(ctx, func(tx *storage.Tx) error {
-		d, err := current(tx, user)
-		if err != nil {
-			return err
-		}
-		if d, err = tx.LockDeactivation(d.ID); err != nil {
-			return err
-		}
-		switch d.State {
-		case storage.InGrace:
-			return nil // it is remembered, and unbound when the grace period is over
-		case storage.Done:
-			// What its receipt says is not so any more.
-			if err := tx.ReopenDeactivation(d.ID); err != nil {
-				return err
-			}
-		}
-		key := fmt.Sprintf("%s/unbind/%s@%s", d.ID, rand.Text(), server)
-		return s.enqueue(tx, d, kindUnbind, key, unbindTarget{pid.Medium, pid.Address, server})
-	})
-	s.jobs.Wake()
-	return err
 }
 
 func (s *Service) enqueue(tx *storage.Tx, d storage.Deactivation, kind, key string, payload any) error {

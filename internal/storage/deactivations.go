@@ -99,13 +99,6 @@ func (tx *Tx) FinishDeactivation(id string, at matrix.Timestamp, receipt []byte)
 		WHERE id = $1 AND state = 'running'`, id, at, string(receipt))
 }
 
-// ReopenDeactivation takes the final receipt of an ending that has something to
-// do again.
-func (tx *Tx) ReopenDeactivation(id string) error {
-	return tx.run(`UPDATE deactivations SET state = 'running', finished_at = NULL, receipt = NULL
-		WHERE id = $1 AND state = 'done'`, id)
-}
-
 // UndoDeactivation marks an ending as taken back.
 func (tx *Tx) UndoDeactivation(id string, at matrix.Timestamp) error {
 	return tx.run(`UPDATE deactivations SET state = 'undone', finished_at = $2, kept_password = NULL, undo_hash = NULL

@@ -25,8 +25,7 @@ func fill(t *testing.T, db *storage.DB) {
 		step((*storage.Tx).PutValidation, validation("s", alice)),
 		step((*storage.Tx).AddThreepid, storage.ThreepidRow{Threepid: mail, UserID: alice, ValidatedAt: 1, AddedAt: 1}),
 		func(tx *storage.Tx) error {
-			_, err := tx.AddBinding(storage.Binding{Threepid: mail, UserID: alice, IDServer: "i", BoundAt: 1})
-			return err
+			return tx.PutBinding(storage.Binding{Threepid: mail, UserID: alice, IDServer: "i", BoundAt: 1, SettledAt: 1})
 		},
 		step((*storage.Tx).Seen, storage.Connection{UserID: alice, DeviceID: "D", IP: "1", LastSeenAt: 1}),
 		func(tx *storage.Tx) error {

@@ -56,15 +56,26 @@ type Binding struct {
 	matrix.Threepid
 	UserID   matrix.UserID
 	IDServer matrix.ServerName
-	BoundAt  matrix.Timestamp
+	BoundAt  matrix.Timestamp // when the request to bind was made
+	// SettledAt is when it had succeeded; 0 while it is under way, or if nobody
+	// knows how it ended.
+	SettledAt matrix.Timestamp
 }
 
-// AddBinding remembers where an identifier was bound, and tells whether that is
-// new.
-func (tx *Tx) AddBinding(b Binding) (bool, error) {
-	n, err := tx.exec(`INSERT INTO threepid_bindings (user_id, medium, address, id_server, bound_at)
-		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (user_id, medium, address, id_server) DO NOTHING`,
-		b.UserID, b.Medium, b.Address, b.IDServer, b.BoundAt)
+// PutBinding remembers where an identifier is bound, or is about to be.
+func (tx *Tx) PutBinding(b Binding) error {
+	return tx.run(`INSERT INTO threepid_bindings (user_id, medium, address, id_server, bound_at, settled_at)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, medium, address, id_server)
+		DO UPDATE SET bound_at = excluded.bound_at, settled_at = excluded.settled_at`,
+		b.UserID, b.Medium, b.Address, b.IDServer, b.BoundAt, nullInt(b.SettledAt))
+}
+
+// SettleBinding records that b, as it was put, has succeeded. It returns false if
+// it is not remembered any more: the account has ended meanwhile.
+func (tx *Tx) SettleBinding(b Binding, at matrix.Timestamp) (bool, error) {
+	n, err := tx.exec(`UPDATE threepid_bindings SET settled_at = $5
+		WHERE user_id = $1 AND medium = $2 AND address = $3 AND id_server = $4`,
+		b.UserID, b.Medium, b.Address, b.IDServer, at)
 	return n == 1, err
 }
 
@@ -72,9 +83,11 @@ func (tx *Tx) AddBinding(b Binding) (bool, error) {
 func (tx *Tx) Bindings(user matrix.UserID) ([]Binding, error) {
 	return all(tx, func(s scanner) (Binding, error) {
 		b := Binding{UserID: user}
-		err := s.Scan(&b.Medium, &b.Address, &b.IDServer, &b.BoundAt)
+		var settled sql.NullInt64
+		err := s.Scan(&b.Medium, &b.Address, &b.IDServer, &b.BoundAt, &settled)
+		b.SettledAt = matrix.Timestamp(settled.Int64)
 		return b, err
-	}, `SELECT medium, address, id_server, bound_at FROM threepid_bindings WHERE user_id = $1
+	}, `SELECT medium, address, id_server, bound_at, settled_at FROM threepid_bindings WHERE user_id = $1
 		ORDER BY bound_at, medium, address, id_server`, user)
 }
 

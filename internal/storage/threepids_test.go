@@ -38,9 +38,19 @@ func TestABindingIsRememberedUntilItIsUndone(t *testing.T) {
 	second := storage.Binding{Threepid: phone, UserID: alice, IDServer: "id2.example", BoundAt: 4}
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		people(t, db, alice, bob)
-		want(t, db, true, bind((*storage.Tx).AddBinding, first))
-		want(t, db, false, bind((*storage.Tx).AddBinding, first))
-		want(t, db, true, bind((*storage.Tx).AddBinding, second))
+		do(t, db, step((*storage.Tx).PutBinding, first), step((*storage.Tx).PutBinding, second))
+		want(t, db, []storage.Binding{first, second}, bind((*storage.Tx).Bindings, alice))
+		settle := func(b storage.Binding) func(*storage.Tx) (bool, error) {
+			return func(tx *storage.Tx) (bool, error) { return tx.SettleBinding(b, 9) }
+		}
+		want(t, db, true, settle(first))
+		elsewhere := second
+		elsewhere.IDServer = "id3.example"
+		want(t, db, false, settle(elsewhere))
+		settled := first
+		settled.SettledAt = 9
+		want(t, db, []storage.Binding{settled, second}, bind((*storage.Tx).Bindings, alice))
+		do(t, db, step((*storage.Tx).PutBinding, first)) // bound once more: it is not known how that ends
 		want(t, db, []storage.Binding{first, second}, bind((*storage.Tx).Bindings, alice))
 		want(t, db, nil, bind((*storage.Tx).Bindings, bob))
 

@@ -143,13 +143,15 @@ CREATE TABLE threepids (
 CREATE INDEX threepids_owner ON threepids (user_id);
 
 -- Which identity server holds an association of this user: it outlives the
--- identifier's removal from the account until it is unbound.
+-- identifier's removal from the account until it is unbound. settled_at is NULL
+-- while the request that binds is under way, or if nobody knows how it ended.
 CREATE TABLE threepid_bindings (
     user_id   TEXT   NOT NULL REFERENCES accounts (user_id),
     medium    TEXT   NOT NULL,
     address   TEXT   NOT NULL,
     id_server TEXT   NOT NULL,
     bound_at  BIGINT NOT NULL,
+    settled_at BIGINT,
     PRIMARY KEY (user_id, medium, address, id_server)
 );
 
