@@ -68,9 +68,7 @@ func (s *Service) Restrict(ctx context.Context, by Requester, target matrix.User
 		}
 		return tx.SetLocked(target, at)
 	})
-	if err == nil {
-		s.Forget(target)
-	}
+	s.Forget(target) // after an error too: see Forget
 	return err
 }
 

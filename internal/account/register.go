@@ -2,7 +2,9 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"strconv"
 
 	"github.com/go-json-experiment/json"
 
@@ -113,4 +115,16 @@ func (s *Service) CheckLocalpart(ctx context.Context, localpart string) error {
 		return nil
 	}
 	return err
+}
+
+// generatedLocalpart is the name of an account whose owner did not choose one:
+// numbers, so that it looks like nobody's choice.
+func generatedLocalpart() string {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	n := uint64(0)
+	for _, b := range raw {
+		n = n<<8 | uint64(b)
+	}
+	return strconv.FormatUint(n>>16, 10)
 }

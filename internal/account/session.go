@@ -80,9 +80,7 @@ func (s *Service) Logout(ctx context.Context, who Requester) error {
 // /logout/all).
 func (s *Service) LogoutAll(ctx context.Context, user matrix.UserID) error {
 	err := s.db.Update(ctx, func(tx *storage.Tx) error { return dropSessions(tx, user, "") })
-	if err == nil {
-		s.Forget(user)
-	}
+	s.Forget(user) // after an error too: see Forget
 	return err
 }
 
@@ -175,9 +173,7 @@ func (s *Service) DeleteDevices(ctx context.Context, user matrix.UserID, devices
 		}
 		return dropNamed(tx, user, devices)
 	})
-	if err == nil {
-		s.Forget(user)
-	}
+	s.Forget(user) // after an error too: see Forget
 	return err
 }
 
@@ -244,9 +240,7 @@ func (s *Service) ChangePassword(ctx context.Context, c PasswordChange) error {
 		}
 		return dropSessions(tx, c.User, c.Keep)
 	})
-	if err == nil {
-		s.Forget(c.User)
-	}
+	s.Forget(c.User) // after an error too: see Forget
 	return err
 }
 
