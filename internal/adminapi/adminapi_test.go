@@ -219,6 +219,17 @@ func TestOperatorsEndAccounts(t *testing.T) {
 	}, hstest.Trust(t, ids))
 }
 
+func TestTheAuditLogTellsWhoEndedTheirOwnAccount(t *testing.T) {
+	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
+		admin, alice := root(t, s), s.Register("alice")
+		s.Want(http.StatusOK, "", http.MethodPost, "/_matrix/client/v3/account/deactivate", alice.Token,
+			object{"auth": hstest.PasswordAuth("alice", alice.Password, "")})
+		if diff := cmp.Diff([]string{"self account.deactivate"}, audit(t, s, admin, alice.UserID)); diff != "" {
+			t.Errorf("the audit log (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // stuck looks at an ending whose identity server is down, and retries it until
 // it is done.
 func stuck(t *testing.T, s *hstest.Server, admin hstest.Session, id string, ids *hstest.IdentityServer) {
