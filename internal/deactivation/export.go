@@ -59,18 +59,18 @@ func (s *Service) Export(ctx context.Context, user matrix.UserID, w io.Writer) e
 	}
 	archive := zip.NewWriter(w)
 	for i, f := range exportFiles {
-		if err := writeJSON(archive, f.name, contents[i]); err != nil {
+		if err := s.writeJSON(archive, f.name, contents[i]); err != nil {
 			return err
 		}
 	}
-	if err := writeJSON(archive, "inventory.json", Inventory); err != nil {
+	if err := s.writeJSON(archive, "inventory.json", Inventory); err != nil {
 		return err
 	}
 	return archive.Close()
 }
 
-func writeJSON(archive *zip.Writer, name string, content any) error {
-	w, err := archive.Create(name)
+func (s *Service) writeJSON(archive *zip.Writer, name string, content any) error {
+	w, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: s.opts.Now()})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
@@ -263,6 +264,9 @@ func export(t *testing.T, s *hstest.Server, user matrix.UserID) map[string]strin
 		var v any
 		if err := json.Unmarshal(raw, &v); err != nil {
 			t.Errorf("%s is not JSON: %v", f.Name, err)
+		}
+		if age := time.Since(f.Modified); age > time.Hour {
+			t.Errorf("%s is dated %s", f.Name, f.Modified)
 		}
 		files[f.Name] = string(raw)
 	}
