@@ -71,7 +71,9 @@ var imports = map[string][]string{
 		"internal/mail", "internal/matrix", "internal/metrics", "internal/outbound", "internal/ratelimit",
 		"internal/storage", "internal/web", "internal/wire",
 	}),
-	"internal/hstest": {"client", "internal/app", "internal/config", "internal/storage/storagetest"},
+	"internal/hstest": {
+		"client", "internal/app", "internal/config", "internal/matrix", "internal/storage", "internal/storage/storagetest",
+	},
 
 	"client":    {},
 	"cmd/lethe": {"client", "internal/app", "internal/config", "internal/deactivation"},

@@ -620,7 +620,7 @@ func FuzzUIAAuth(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if !jsontext.Value(raw).IsValid() {
-			t.Skip("the body's decoder lets only valid JSON through")
+			return // the body's decoder lets only valid JSON through
 		}
 		req.Auth = raw
 		a, err := s.Authorize(t.Context(), req)

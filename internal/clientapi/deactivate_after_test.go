@@ -13,36 +13,6 @@ import (
 	"lethe/internal/storage"
 )
 
-// credentialTables are all tables whose rows let somebody act as a user.
-var credentialTables = []string{
-	"access_tokens", "refresh_tokens", "login_tokens", "openid_tokens", "uia_sessions", "validation_sessions",
-}
-
-// noCredential fails the test if anything is left with which somebody could act
-// as user.
-func noCredential(t *testing.T, s *hstest.Server, user string) {
-	t.Helper()
-	err := s.DB.View(t.Context(), func(tx *storage.Tx) error {
-		for _, table := range credentialTables {
-			n, err := tx.CountPersonal(table, matrix.UserID(user))
-			if err != nil {
-				return err
-			}
-			if n != 0 {
-				t.Errorf("%d rows of %s are left in %s", n, user, table)
-			}
-		}
-		a, err := tx.Account(matrix.UserID(user))
-		if a.PasswordHash != "" {
-			t.Errorf("the password of %s is left", user)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestAfterTheEndNothingWorks: every kind of credential that there is, and none
 // of them says soft_logout.
 func TestAfterTheEndNothingWorks(t *testing.T) {
@@ -69,7 +39,7 @@ func TestAfterTheEndNothingWorks(t *testing.T) {
 			return nil
 		})
 		s.Want(http.StatusOK, "", http.MethodPost, endPath, alice.Token, object{"auth": proof(alice, "")})
-		noCredential(t, s, alice.UserID)
+		s.NoCredential(alice.UserID)
 		for name, a := range map[string]hstest.Answer{
 			"access token":        s.Do(http.MethodGet, whoamiPath, alice.Token, nil),
 			"another's device":    s.Do(http.MethodGet, whoamiPath, second, nil),

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -363,7 +364,7 @@ func (v *victim) nothingLeft() {
 	v.t.Helper()
 	db := storagetest.Open(v.t, v.db)
 	view(v.t, db, func(tx *storage.Tx) error {
-		for _, table := range append(credentialTables, "devices", "connections", "threepids", "threepid_bindings", "profile_fields") {
+		for _, table := range append(slices.Clone(hstest.CredentialTables), "devices", "connections", "threepids", "threepid_bindings", "profile_fields") {
 			n, err := tx.CountPersonal(table, matrix.UserID(v.who.UserID))
 			if err != nil {
 				return err

@@ -90,7 +90,7 @@ func TestAGracePeriodLocksOutAtOnce(t *testing.T) {
 		if d.State != storage.InGrace || d.GraceUntil == 0 {
 			t.Errorf("the ending is %s until %d", d.State, d.GraceUntil)
 		}
-		noCredential(t, g.Server, g.who.UserID)
+		g.NoCredential(g.who.UserID)
 		g.Want(http.StatusUnauthorized, "M_UNKNOWN_TOKEN", http.MethodGet, "/_matrix/client/v3/account/whoami", g.who.Token, nil)
 		if status, code := g.login(g.who.Password); status != http.StatusForbidden || code != "M_USER_DEACTIVATED" {
 			t.Errorf("login = %d %s", status, code)

@@ -67,7 +67,7 @@ func TestTwentyAtOnceAreOneEnding(t *testing.T) {
 				if list := endingsOf(t, s, who.UserID); len(list) != 1 {
 					t.Errorf("%d endings, want 1", len(list))
 				}
-				noCredential(t, s, who.UserID)
+				s.NoCredential(who.UserID)
 			})
 		}
 	})
@@ -118,31 +118,6 @@ func update(t *testing.T, db *storage.DB, fn func(*storage.Tx) error) {
 	if err := db.Update(t.Context(), fn); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// credentialTables are all tables whose rows let somebody act as a user.
-var credentialTables = []string{
-	"access_tokens", "refresh_tokens", "login_tokens", "openid_tokens", "uia_sessions", "validation_sessions",
-}
-
-func noCredential(t *testing.T, s *hstest.Server, user string) {
-	t.Helper()
-	view(t, s.DB, func(tx *storage.Tx) error {
-		for _, table := range credentialTables {
-			n, err := tx.CountPersonal(table, matrix.UserID(user))
-			if err != nil {
-				return err
-			}
-			if n != 0 {
-				t.Errorf("%d rows of %s are left in %s", n, user, table)
-			}
-		}
-		a, err := tx.Account(matrix.UserID(user))
-		if a.PasswordHash != "" {
-			t.Errorf("%s has a password", user)
-		}
-		return err
-	})
 }
 
 // racer is something that makes a credential, or would.
@@ -273,7 +248,7 @@ func race(t *testing.T, s *hstest.Server, r racer, name string, width int) {
 		defer mu.Unlock()
 		tokens = append(tokens, more...)
 	})
-	noCredential(t, s, who.UserID)
+	s.NoCredential(who.UserID)
 	for _, token := range tokens {
 		if _, err := s.Accounts.Authenticate(t.Context(), token); matrix.CodeOf(err) != matrix.CodeUnknownToken {
 			t.Errorf("a token survived: %v", err)
