@@ -1,7 +1,9 @@
 package app_test
 
 import (
+	"errors"
 	"net/http"
+	"os"
 	"testing"
 
 	"lethe/internal/hstest"
@@ -34,4 +36,31 @@ func TestLifeOfAnAccount(t *testing.T) {
 			"password": alice.Password,
 		})
 	})
+}
+
+// TestTheSocketIsTheOperators: nobody else can open it, it goes with the server,
+// and one that a killed server left is no obstacle.
+func TestTheSocketIsTheOperators(t *testing.T) {
+	s := hstest.New(t, "sqlite")
+	info, err := os.Stat(s.Socket())
+	if err != nil || info.Mode().Perm() != 0o600 || info.Mode().Type() != os.ModeSocket {
+		t.Fatalf("the socket is %v (%v)", info, err)
+	}
+	s.Stop()
+	if _, err := os.Stat(s.Socket()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is there after the server: %v", err)
+	}
+	if err := os.WriteFile(s.Socket(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	entries, err := os.ReadDir(s.Settings().DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			t.Errorf("%s is left in the data folder", e.Name())
+		}
+	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -151,20 +150,41 @@ func (s *Server) listenFederation(ctx context.Context) (net.Listener, error) {
 // listenSocket opens the socket of the command line, for this user alone. One
 // that is there already is left from a process that was killed: the lock on the
 // database keeps a second server away.
+//
+// It is made in a folder that nobody else can enter, and moved: at no moment can
+// others connect, and the umask, which is the whole process's, stays as it is.
 func listenSocket(path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("data-dir: the path of its socket, %s, has more than %d bytes", path, maxSocketPath)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("socket of the command line: %w", err)
-	}
-	old := syscall.Umask(0o177)
-	l, err := net.Listen("unix", path) //nolint:noctx // it does not block
-	syscall.Umask(old)
+	folder, err := os.MkdirTemp(filepath.Dir(path), ".s")
 	if err != nil {
 		return nil, fmt.Errorf("socket of the command line: %w", err)
 	}
-	return l, nil
+	defer func() { _ = os.RemoveAll(folder) }()
+	private := filepath.Join(folder, "s")
+	if len(private) > maxSocketPath {
+		return nil, fmt.Errorf("data-dir: the path of its socket would have more than %d bytes: %s", maxSocketPath, path)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: private, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("socket of the command line: %w", err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(private, 0o600), os.Rename(private, path)); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("socket of the command line: %w", err)
+	}
+	return &socket{l, path}, nil
+}
+
+// socket is a listener whose path goes when it closes.
+type socket struct {
+	net.Listener
+	path string
+}
+
+// Close stops listening.
+func (s *socket) Close() error {
+	_ = os.Remove(s.path) // a command that finds it finds nobody behind it
+	return s.Listener.Close()
 }
 
 // serve serves one endpoint until ctx ends, and then finishes what is under way.

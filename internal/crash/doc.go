@@ -2,7 +2,7 @@
 //
 // Holds: [Point], which does nothing in an ordinary build. Built with the tag
 // `crashpoints` it counts the points it passes and ends the process with
-// SIGKILL at the one a test names. The storage package has one before and one
+// SIGKILL at the passing of one that a test names. The storage package has one before and one
 // after every commit, the outbound and mail packages around every call to
 // another host, so that the test knows all of them without a list.
 //

@@ -14,7 +14,8 @@ import (
 const (
 	// EnvArm names a file: points count once it exists. Unset: at once.
 	EnvArm = "LETHE_CRASH_ARM"
-	// EnvAt is the number, from 1, of the point at which the process dies.
+	// EnvAt is where the process dies, as NAME#N: the N-th time, from 1, that it
+	// passes the point of that name.
 	EnvAt = "LETHE_CRASH_AT"
 	// EnvTrace names a file that gets the name of each point, one a line.
 	EnvTrace = "LETHE_CRASH_TRACE"
@@ -23,7 +24,7 @@ const (
 var state struct {
 	mu    sync.Mutex
 	armed bool
-	count int
+	count map[string]int
 }
 
 // Point marks a place where the process may die.
@@ -33,11 +34,14 @@ func Point(name string) {
 	if !armed() {
 		return
 	}
-	state.count++
+	if state.count == nil {
+		state.count = map[string]int{}
+	}
+	state.count[name]++
 	if path := os.Getenv(EnvTrace); path != "" {
 		trace(path, name)
 	}
-	if at, err := strconv.Atoi(os.Getenv(EnvAt)); err == nil && at == state.count {
+	if os.Getenv(EnvAt) == name+"#"+strconv.Itoa(state.count[name]) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the signal is on its way
 	}
