@@ -266,7 +266,8 @@ async function passwordPage() {
   const page = await open(plain, `/_matrix/client/r0/auth/m.login.password/fallback/web?session=${session}`);
   await look(page, "fallback-password");
   await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Continue" }).click();
+  await page.getByText("If you have not just asked for it yourself").waitFor();
+  await page.getByRole("button", { name: "End my account" }).click();
   await heading(page, "Done");
 }
 
