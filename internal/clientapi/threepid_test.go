@@ -313,6 +313,10 @@ func TestABindThatAnEndingOvertakesIsTakenBack(t *testing.T) {
 		if got := ids.Bound(); len(got) != 1 {
 			t.Fatalf("bound = %v", got)
 		}
+		// An operator who is in a hurry does not unbind it before it is bound.
+		if n, err := s.Deactivations.Retry(t.Context(), dead(t, s, alice).ID); n != 0 || err != nil {
+			t.Errorf("retry = %d, %v", n, err)
+		}
 		clock.Advance(account.BindTime)
 		s.Jobs.Wake()
 		s.Eventually("the address is unbound", func() bool { return len(ids.Bound()) == 0 })

@@ -116,11 +116,12 @@ func (tx *Tx) JobsOf(subject string) ([]Job, error) {
 		ORDER BY created_at, kind, unique_key`, subject)
 }
 
-// RetryJobs makes the pending jobs of a subject that nobody has due at once, and
-// returns how many there are.
+// RetryJobs makes the pending jobs of a subject that have failed, and that nobody
+// has, due at once, and returns how many there are. One that has not been tried
+// waits for its time: it was given it for a reason.
 func (tx *Tx) RetryJobs(subject string, now matrix.Timestamp) (int64, error) {
-	return tx.exec(`UPDATE jobs SET run_at = $2 WHERE subject = $1 AND state = 'pending' AND lease_owner IS NULL`,
-		subject, now)
+	return tx.exec(`UPDATE jobs SET run_at = $2
+		WHERE subject = $1 AND state = 'pending' AND lease_owner IS NULL AND last_error IS NOT NULL`, subject, now)
 }
 
 // DropJobs deletes the jobs of a subject that are still to do.
