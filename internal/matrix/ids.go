@@ -182,3 +182,51 @@ func (ts Timestamp) Time() time.Time { return time.UnixMilli(int64(ts)) }
 
 // Add returns the moment d after ts.
 func (ts Timestamp) Add(d time.Duration) Timestamp { return ts + Timestamp(d.Milliseconds()) }
+
+// RoomID is a room id: `!opaque:server`, or from room version 12 on `!` and the
+// hash of the create event (Appendices, Room IDs).
+type RoomID string
+
+// ParseRoomID checks s against the grammar of room ids, old and new.
+func ParseRoomID(s string) (RoomID, error) {
+	switch {
+	case len(s) > MaxIDLength:
+		return "", fmt.Errorf("room id has more than %d bytes", MaxIDLength)
+	case len(s) < 2 || s[0] != '!':
+		return "", fmt.Errorf("room id does not begin with !")
+	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
+		return "", fmt.Errorf("room id has invalid characters")
+	}
+	if _, server, ok := strings.Cut(s, ":"); ok {
+		if _, err := ParseServerName(server); err != nil {
+			return "", err
+		}
+	}
+	return RoomID(s), nil
+}
+
+// RoomAlias is a room alias, `#localpart:server` (Appendices, Room Aliases).
+type RoomAlias string
+
+// ParseRoomAlias checks s against the grammar of room aliases.
+func ParseRoomAlias(s string) (RoomAlias, error) {
+	localpart, server, ok := strings.Cut(strings.TrimPrefix(s, "#"), ":")
+	switch {
+	case len(s) > MaxIDLength:
+		return "", fmt.Errorf("room alias has more than %d bytes", MaxIDLength)
+	case s == "" || s[0] != '#' || !ok || localpart == "":
+		return "", fmt.Errorf("room alias is not #localpart:server")
+	case !utf8.ValidString(localpart) || strings.ContainsRune(localpart, 0):
+		return "", fmt.Errorf("room alias has an invalid localpart")
+	}
+	if _, err := ParseServerName(server); err != nil {
+		return "", err
+	}
+	return RoomAlias(s), nil
+}
+
+// Server is the part after the first colon.
+func (a RoomAlias) Server() ServerName {
+	_, server, _ := strings.Cut(string(a), ":")
+	return ServerName(server)
+}
