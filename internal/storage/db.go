@@ -137,11 +137,24 @@ type dialect struct {
 	forUpdate string
 	// skipLocked ends a SELECT that takes rows nobody else is taking.
 	skipLocked string
+	// Lists, with the number of their parameter left open; see [Tx.in].
+	in, inBytes, fromTexts, fromBytes string
 }
 
-var sqliteDialect = dialect{name: "sqlite"}
+var sqliteDialect = dialect{
+	name:      "sqlite",
+	in:        "IN (SELECT value FROM json_each($%d))",
+	inBytes:   "IN (SELECT unhex(value) FROM json_each($%d))",
+	fromTexts: "(SELECT value AS v FROM json_each($%d)) AS list",
+	fromBytes: "(SELECT unhex(value) AS v FROM json_each($%d)) AS list",
+}
 
-var postgresDialect = dialect{name: "postgres", forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED"}
+var postgresDialect = dialect{
+	name: "postgres", forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED",
+	in: "= ANY($%d)", inBytes: "= ANY($%d)",
+	fromTexts: "unnest($%d::text[]) AS list(v)",
+	fromBytes: "unnest($%d::bytea[]) AS list(v)",
+}
 
 // querier is the part of database/sql that [Tx] needs; [sql.Tx] and a SQLite
 // connection with its prepared statements both have it.

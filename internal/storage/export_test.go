@@ -61,3 +61,26 @@ func CheckpointSoon(t *testing.T) {
 	checkpointAfter = 10 * time.Millisecond
 	t.Cleanup(func() { checkpointAfter = old })
 }
+
+// TextsOf gives back a list of texts, by way of the database: those that are in
+// both lists by the condition, and all of the first from the table.
+func (tx *Tx) TextsOf(list, among []string) (in, from []string, err error) {
+	scan := func(s scanner) (text string, err error) { return text, s.Scan(&text) }
+	in, err = all(tx, scan, `SELECT list.v FROM `+tx.fromTexts(1)+` WHERE list.v `+tx.in(2), texts(tx, list), texts(tx, among))
+	if err != nil {
+		return nil, nil, err
+	}
+	from, err = all(tx, scan, `SELECT list.v FROM `+tx.fromTexts(1), texts(tx, list))
+	return in, from, err
+}
+
+// BytesOf is TextsOf for bytes.
+func (tx *Tx) BytesOf(list, among [][]byte) (in, from [][]byte, err error) {
+	scan := func(s scanner) (b []byte, err error) { return b, s.Scan(&b) }
+	in, err = all(tx, scan, `SELECT list.v FROM `+tx.fromBytes(1)+` WHERE list.v `+tx.inBytes(2), tx.bytes(list), tx.bytes(among))
+	if err != nil {
+		return nil, nil, err
+	}
+	from, err = all(tx, scan, `SELECT list.v FROM `+tx.fromBytes(1), tx.bytes(list))
+	return in, from, err
+}
