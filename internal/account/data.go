@@ -61,7 +61,7 @@ func (s *Service) SetAccountData(ctx context.Context, user matrix.UserID, room, 
 		if err != nil {
 			return err
 		}
-		pos, err := tx.NextPos()
+		pos, err := tx.NextPos(storage.Change{Kind: storage.ChangeAccountData, Room: matrix.RoomID(room), User: user})
 		if err != nil {
 			return err
 		}

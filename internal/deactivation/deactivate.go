@@ -151,7 +151,7 @@ func (s *Service) end(tx *storage.Tx, d *storage.Deactivation, req Request) (und
 	}
 	var erasedPos int64
 	if d.Erase {
-		if erasedPos, err = tx.NextPos(); err != nil {
+		if erasedPos, err = tx.NextPos(storage.Change{Kind: storage.ChangeErased, User: d.UserID}); err != nil {
 			return "", err
 		}
 	}

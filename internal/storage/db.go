@@ -16,12 +16,13 @@ type DB struct {
 	gate    gate
 	updates atomic.Int64
 	views   atomic.Int64
+	feed    *feed
 }
 
 // engine is what differs between SQLite and PostgreSQL in how a transaction
 // runs; the statements inside are the same.
 type engine interface {
-	update(ctx context.Context, fn func(*Tx) error) error
+	update(ctx context.Context, fn func(*Tx) error, committed func([]Change)) error
 	view(ctx context.Context, fn func(*Tx) error) error
 	checkpoint(ctx context.Context) error
 	commits() int64
@@ -36,7 +37,7 @@ type engine interface {
 // database open. On PostgreSQL it waits a little for the lock of a process that
 // has just ended.
 func Open(ctx context.Context, url string) (*DB, error) {
-	db := &DB{gate: gate{lost: make(chan struct{})}}
+	db := &DB{gate: gate{lost: make(chan struct{})}, feed: newFeed()}
 	var err error
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		db.dialect = sqliteDialect
@@ -48,6 +49,10 @@ func Open(ctx context.Context, url string) (*DB, error) {
 		err = errors.New("the database must be sqlite:PATH or postgres://…")
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := db.View(ctx, func(tx *Tx) (err error) { db.feed.delivered, err = tx.Pos(); return err }); err != nil {
+		_ = db.Close()
 		return nil, err
 	}
 	return db, nil
@@ -90,7 +95,7 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 	defer db.gate.leave()
 	db.updates.Add(1)
-	return db.engine.update(ctx, fn)
+	return db.engine.update(ctx, fn, db.committed)
 }
 
 // View runs fn in a transaction that sees one state of the database and cannot
@@ -135,6 +140,9 @@ type dialect struct {
 	// forUpdate ends a SELECT whose rows must not change until the end of the
 	// transaction. SQLite has one writer, so there it is empty.
 	forUpdate string
+	// forShare ends a SELECT whose rows must not be changed by others, but may be
+	// read, until the end of the transaction.
+	forShare string
 	// skipLocked ends a SELECT that takes rows nobody else is taking.
 	skipLocked string
 	// Lists, with the number of their parameter left open; see [Tx.in].
@@ -150,7 +158,7 @@ var sqliteDialect = dialect{
 }
 
 var postgresDialect = dialect{
-	name: "postgres", forUpdate: " FOR UPDATE", skipLocked: " FOR UPDATE SKIP LOCKED",
+	name: "postgres", forUpdate: " FOR UPDATE", forShare: " FOR SHARE", skipLocked: " FOR UPDATE SKIP LOCKED",
 	in: "= ANY($%d)", inBytes: "= ANY($%d)",
 	fromTexts: "unnest($%d::text[]) AS list(v)",
 	fromBytes: "unnest($%d::bytea[]) AS list(v)",

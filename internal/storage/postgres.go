@@ -82,9 +82,12 @@ func (e *pgEngine) commits() int64 { return e.committed.Load() }
 // checkpoint has nothing to do; see [DB.Checkpoint].
 func (e *pgEngine) checkpoint(context.Context) error { return nil }
 
-func (e *pgEngine) update(ctx context.Context, fn func(*Tx) error) error {
+func (e *pgEngine) update(ctx context.Context, fn func(*Tx) error, committed func([]Change)) error {
 	for attempt := 0; ; attempt++ {
-		err := e.once(ctx, fn)
+		changes, err := e.once(ctx, fn)
+		if err == nil {
+			committed(changes) // after the connection is given back: it may need one
+		}
 		if !retryable(err) || attempt == maxRetries {
 			return err
 		}
@@ -100,33 +103,34 @@ func (e *pgEngine) update(ctx context.Context, fn func(*Tx) error) error {
 // once is one attempt. READ COMMITTED is enough, since whatever decides on a
 // row locks it first ([Tx.LockAccount]) or guards its UPDATE. The statements
 // end with ctx, but not the commit: whether it happened has to be known.
-func (e *pgEngine) once(ctx context.Context, fn func(*Tx) error) error {
+func (e *pgEngine) once(ctx context.Context, fn func(*Tx) error) ([]Change, error) {
 	conn, err := e.db.Conn(ctx)
 	if err != nil {
-		return wrap(err)
+		return nil, wrap(err)
 	}
 	defer func() { _ = conn.Close() }()
 	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	sqlTx, err := conn.BeginTx(whole, nil)
 	if err != nil {
-		return wrap(err)
+		return nil, wrap(err)
 	}
 	defer func() { _ = sqlTx.Rollback() }()
-	if err := (&Tx{ctx: ctx, q: sqlTx, dialect: postgresDialect}).do(fn); err != nil {
-		return err
+	tx := &Tx{ctx: ctx, q: sqlTx, dialect: postgresDialect}
+	if err := tx.do(fn); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	crash.Point("storage.commit.before")
 	defer time.AfterFunc(commitTimeout, cancel).Stop()
 	if err := sqlTx.Commit(); err != nil {
-		return wrap(err)
+		return nil, wrap(err)
 	}
 	crash.Point("storage.commit.after")
 	e.committed.Add(1)
-	return nil
+	return tx.changes, nil
 }
 
 func (e *pgEngine) view(ctx context.Context, fn func(*Tx) error) error {

@@ -52,11 +52,13 @@ type liteEngine struct {
 
 // liteJob is one Update on its way through the writer.
 type liteJob struct {
-	ctx   context.Context
-	fn    func(*Tx) error
-	err   error
-	panic *closurePanic
-	done  chan struct{}
+	ctx       context.Context
+	fn        func(*Tx) error
+	committed func([]Change)
+	changes   []Change
+	err       error
+	panic     *closurePanic
+	done      chan struct{}
 }
 
 // closurePanic carries a panic from the writer to the caller of Update, with
@@ -183,8 +185,8 @@ func (e *liteEngine) closeFiles() error {
 
 func (e *liteEngine) commits() int64 { return e.committed.Load() }
 
-func (e *liteEngine) update(ctx context.Context, fn func(*Tx) error) error {
-	job := &liteJob{ctx: ctx, fn: fn, done: make(chan struct{})}
+func (e *liteEngine) update(ctx context.Context, fn func(*Tx) error, committed func([]Change)) error {
+	job := &liteJob{ctx: ctx, fn: fn, committed: committed, done: make(chan struct{})}
 	select {
 	case e.work <- job:
 	case <-ctx.Done():

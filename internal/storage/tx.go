@@ -22,6 +22,10 @@ type Tx struct {
 	// failed is why no more statements run. PostgreSQL aborts a transaction at its
 	// first failure, SQLite may have rolled it back: neither may be left by half.
 	failed error
+
+	pos      int64 // the last position that is this transaction's
+	reserved int64 // how many positions up to pos are reserved and not taken
+	changes  []Change
 }
 
 // errTxOver is what a transaction answers after its end.
@@ -32,6 +36,9 @@ func (tx *Tx) do(fn func(*Tx) error) error {
 	defer func() { tx.failed = errTxOver }()
 	if err := fn(tx); err != nil {
 		return err
+	}
+	if tx.failed == nil && tx.reserved != 0 {
+		return errors.New("positions were reserved and not taken")
 	}
 	return tx.failed
 }
@@ -125,14 +132,6 @@ func first[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...a
 		return v, ErrNotFound
 	}
 	return list[0], nil
-}
-
-// NextPos moves the server's stream position by one and returns it. Positions
-// become visible in their order: the row stays locked until the commit.
-func (tx *Tx) NextPos() (int64, error) {
-	var pos int64
-	err := tx.one(`UPDATE stream SET pos = pos + 1 WHERE id = 1 RETURNING pos`, nil, &pos)
-	return pos, err
 }
 
 // clean makes the texts among args such as both engines store.

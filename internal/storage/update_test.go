@@ -150,7 +150,7 @@ func TestPositionsAreUniqueAndDense(t *testing.T) {
 				for range each {
 					var pos int64
 					err := db.Update(t.Context(), func(tx *storage.Tx) (err error) {
-						pos, err = tx.NextPos()
+						pos, err = tx.NextPos(storage.Change{Kind: storage.ChangeErased})
 						return err
 					})
 					if err != nil {

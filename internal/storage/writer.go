@@ -69,6 +69,9 @@ func (e *liteEngine) commit(batch []*liteJob) {
 		if err != nil && job.err == nil {
 			job.err = wrap(err)
 		}
+		if job.err == nil {
+			job.committed(job.changes)
+		}
 		close(job.done)
 	}
 }
@@ -96,7 +99,7 @@ func (e *liteEngine) transact(batch []*liteJob) error {
 // attempt runs one job, and tells whether the transaction of the batch can go
 // on.
 func (e *liteEngine) attempt(job *liteJob) bool {
-	job.panic = nil
+	job.panic, job.changes = nil, nil
 	if job.err = job.ctx.Err(); job.err != nil {
 		return true
 	}
@@ -124,6 +127,7 @@ func (e *liteEngine) call(job *liteJob) {
 	}()
 	tx := &Tx{ctx: context.Background(), q: e.q, dialect: sqliteDialect}
 	job.err = tx.do(job.fn)
+	job.changes = tx.changes
 }
 
 func (e *liteEngine) control(stmt string) error {

@@ -10,3 +10,101 @@ CREATE TABLE state_nodes (
     body    BYTEA NOT NULL,
     PRIMARY KEY (room_id, id)
 );
+
+-- What happened at each position, for the other processes on a PostgreSQL
+-- database: bucket is pos modulo 8, so that the index has no single hot end. A
+-- row goes when every process has read it. SQLite has one process, and no rows.
+CREATE TABLE changes (
+    bucket  SMALLINT NOT NULL,
+    pos     BIGINT   NOT NULL,
+    kind    SMALLINT NOT NULL,
+    room_id TEXT     NOT NULL,
+    user_id TEXT     NOT NULL,
+    PRIMARY KEY (bucket, pos)
+);
+
+-- state is the root of the room's current state, extremities the JSON list of
+-- the forward extremities, depth the greatest of theirs, last_pos the position
+-- of the newest event in the timeline.
+CREATE TABLE rooms (
+    room_id     TEXT   NOT NULL PRIMARY KEY,
+    version     TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    state       BYTEA  NOT NULL,
+    extremities TEXT   NOT NULL,
+    depth       BIGINT NOT NULL,
+    last_pos    BIGINT NOT NULL,
+    joined      BIGINT NOT NULL,
+    invited     BIGINT NOT NULL
+);
+
+-- Events. The order of a timeline is that of pos: the position at which an event
+-- came, or minus that for one from before the timeline's start (backfill). kind
+-- is 0 in the timeline, 1 soft-failed, 2 rejected, 3 outlier. state is the root
+-- of the state before the event, empty where it is not known. json is the PDU;
+-- its redacted form once redacted_by (an event id) or erased is set.
+CREATE TABLE events (
+    room_id     TEXT     NOT NULL,
+    pos         BIGINT   NOT NULL,
+    event_id    TEXT     NOT NULL,
+    kind        SMALLINT NOT NULL,
+    sender      TEXT     NOT NULL,
+    type        TEXT     NOT NULL,
+    state_key   TEXT,
+    ts          BIGINT   NOT NULL,
+    state       BYTEA    NOT NULL,
+    json        BYTEA    NOT NULL,
+    redacted_by TEXT,
+    erased      BOOLEAN  NOT NULL DEFAULT FALSE,
+    PRIMARY KEY (room_id, pos)
+);
+CREATE INDEX events_sender ON events (sender, room_id, pos);
+
+CREATE TABLE event_ids (
+    event_id TEXT   NOT NULL PRIMARY KEY,
+    room_id  TEXT   NOT NULL,
+    pos      BIGINT NOT NULL
+);
+
+-- Transaction ids of clients: of sends, redactions and to-device messages.
+-- scope is the endpoint with its path parameters.
+CREATE TABLE transactions (
+    user_id    TEXT   NOT NULL,
+    device_id  TEXT   NOT NULL,
+    scope      TEXT   NOT NULL,
+    txn_id     TEXT   NOT NULL,
+    event_id   TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, device_id, scope, txn_id)
+);
+CREATE INDEX transactions_event ON transactions (event_id);
+CREATE INDEX transactions_age ON transactions (created_at);
+
+-- The current membership of everybody in a room: pos and event_id are those of
+-- the m.room.member event. stripped is the state that came with an invite to a
+-- room that this server is not in.
+CREATE TABLE memberships (
+    room_id    TEXT    NOT NULL,
+    user_id    TEXT    NOT NULL,
+    membership TEXT    NOT NULL,
+    pos        BIGINT  NOT NULL,
+    event_id   TEXT    NOT NULL,
+    sender     TEXT    NOT NULL,
+    forgotten  BOOLEAN NOT NULL DEFAULT FALSE,
+    stripped   TEXT,
+    PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX memberships_user ON memberships (user_id, membership);
+
+-- Each change of the membership of a user of this server, for the door: what
+-- someone could see when.
+CREATE TABLE membership_changes (
+    room_id    TEXT   NOT NULL,
+    user_id    TEXT   NOT NULL,
+    pos        BIGINT NOT NULL,
+    membership TEXT   NOT NULL,
+    PRIMARY KEY (room_id, user_id, pos)
+);
+
+CREATE INDEX accounts_erased ON accounts (erased_pos) WHERE erased_pos IS NOT NULL;
+CREATE INDEX account_data_pos ON account_data (user_id, pos);
