@@ -21,9 +21,9 @@ type cursor struct {
 
 // member is where one member of an object stands: data[from:to] is all of it.
 type member struct {
-	key              []byte // decoded, without its quotes
-	value            []byte
-	from, value0, to int
+	key             []byte // decoded, without its quotes
+	value           []byte
+	from, start, to int // data[start:to] is the value
 }
 
 // newCursor stands before the first member of the object data.
@@ -60,7 +60,7 @@ func (c *cursor) next() (m member, ok bool) {
 		return c.fail()
 	}
 	c.space()
-	m.value0 = c.pos
+	m.start = c.pos
 	if m.value, ok = c.value(); !ok {
 		return c.fail()
 	}
