@@ -8,13 +8,7 @@ import (
 // contentHash is the hash of all of an event (Server-Server API, Calculating the
 // content hash for an event). raw is canonical.
 func contentHash(raw []byte) [sha256.Size]byte {
-	return sha256.Sum256(appendKept(make([]byte, 0, len(raw)), raw, func(out []byte, m member) ([]byte, bool) {
-		switch string(m.key) {
-		case "unsigned", "signatures", "hashes":
-			return out, false
-		}
-		return append(out, raw[m.from:m.to]...), true
-	}))
+	return sha256.Sum256(appendWithout(make([]byte, 0, len(raw)), raw, "unsigned", "signatures", "hashes"))
 }
 
 // signable is what servers sign of an event, and what its id is the hash of: its

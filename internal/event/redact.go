@@ -126,6 +126,13 @@ func appendOnly(out, obj []byte, keys ...string) []byte {
 	})
 }
 
+// appendWithout writes an object without those of its members that are named.
+func appendWithout(out, obj []byte, keys ...string) []byte {
+	return appendKept(out, obj, func(out []byte, m member) ([]byte, bool) {
+		return append(out, obj[m.from:m.to]...), !slices.Contains(keys, string(m.key))
+	})
+}
+
 // appendKept writes an object with those of its members that keep writes and
 // wants. What is no object has none.
 func appendKept(out, obj []byte, keep func(out []byte, m member) ([]byte, bool)) []byte {

@@ -10,8 +10,8 @@ import (
 // errSyntax is for bytes that are not what their caller promised.
 var errSyntax = errors.New("event: its JSON is broken")
 
-// cursor walks over the members of one JSON object without taking the values
-// apart. It is for JSON that has been checked: broken JSON ends in
+// cursor walks over the members of one JSON object, or the items of one array,
+// without taking the values apart. It is for JSON that has been checked: broken JSON ends in
 // [cursor.failed], without a promise to find all that is wrong.
 type cursor struct {
 	data   []byte
@@ -69,6 +69,37 @@ func (c *cursor) next() (m member, ok bool) {
 	}
 	m.to = c.pos
 	return m, true
+}
+
+// newList stands before the first item of the array data.
+func newList(data []byte) cursor {
+	c := cursor{data: data}
+	c.space()
+	if !c.take('[') {
+		c.failed = true
+	}
+	return c
+}
+
+// item reads an item of an array; there is none after the last, and none after a
+// fault.
+func (c *cursor) item() (value []byte, ok bool) {
+	if c.failed {
+		return nil, false
+	}
+	c.space()
+	if c.take(']') {
+		c.space()
+		c.failed = c.pos != len(c.data)
+		return nil, false
+	}
+	if c.take(',') {
+		c.space()
+	}
+	if value, ok = c.value(); !ok {
+		c.failed = true
+	}
+	return value, ok
 }
 
 func (c *cursor) fail() (member, bool) {
