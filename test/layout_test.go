@@ -28,6 +28,7 @@ var domain = []string{
 	"internal/deactivation",
 	"internal/identity",
 	"internal/job",
+	"internal/room",
 	"internal/serverkey",
 }
 
@@ -55,6 +56,10 @@ var imports = map[string][]string{
 		"internal/event", "internal/identity", "internal/mail", "internal/matrix", "internal/ratelimit",
 		"internal/storage",
 	},
+	"internal/room": {
+		"internal/account", "internal/door", "internal/event", "internal/job", "internal/matrix", "internal/state",
+		"internal/storage",
+	},
 	"internal/deactivation": {
 		"internal/account", "internal/event", "internal/identity", "internal/job", "internal/mail",
 		"internal/matrix", "internal/storage",
@@ -69,7 +74,7 @@ var imports = map[string][]string{
 	"internal/app": slices.Concat(domain, []string{
 		"internal/adminapi", "internal/clientapi", "internal/config", "internal/event", "internal/federationapi",
 		"internal/mail", "internal/matrix", "internal/metrics", "internal/outbound", "internal/ratelimit",
-		"internal/storage", "internal/web", "internal/wire",
+		"internal/state", "internal/storage", "internal/web", "internal/wire",
 	}),
 	"internal/hstest": {
 		"client", "internal/app", "internal/config", "internal/matrix", "internal/storage", "internal/storage/storagetest",

@@ -9,6 +9,7 @@ import (
 	"lethe/internal/appservice"
 	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
+	"lethe/internal/room"
 	"lethe/internal/wire"
 )
 
@@ -17,6 +18,7 @@ type API struct {
 	Accounts      *account.Service
 	Deactivations *deactivation.Service
 	Appservices   *appservice.Registry
+	Rooms         *room.Service
 	Limits        Limits
 	Options       Options
 }
@@ -61,6 +63,8 @@ func (a *API) Routes() []wire.Route {
 		a.accountDataRoutes(),
 		a.adminRoutes(),
 		a.deactivateRoutes(),
+		a.roomRoutes(),
+		a.membershipRoutes(),
 	)
 	for i, r := range routes {
 		r.Handle = readable(challenged(r.Handle))

@@ -39,6 +39,17 @@ const (
 	CodeGuestAccessForbidden Code = "M_GUEST_ACCESS_FORBIDDEN"
 	CodeProfileTooLarge      Code = "M_PROFILE_TOO_LARGE"
 	CodeKeyTooLarge          Code = "M_KEY_TOO_LARGE"
+
+	CodeUnsupportedRoomVersion  Code = "M_UNSUPPORTED_ROOM_VERSION"
+	CodeIncompatibleRoomVersion Code = "M_INCOMPATIBLE_ROOM_VERSION"
+	CodeInvalidRoomState        Code = "M_INVALID_ROOM_STATE"
+	CodeRoomInUse               Code = "M_ROOM_IN_USE"
+	CodeBadAlias                Code = "M_BAD_ALIAS"
+	CodeBadState                Code = "M_BAD_STATE"
+	CodeUnableToAuthorise       Code = "M_UNABLE_TO_AUTHORISE_JOIN"
+	CodeUnableToGrantJoin       Code = "M_UNABLE_TO_GRANT_JOIN"
+	CodeCannotLeaveNoticeRoom   Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
+	CodeInviteBlocked           Code = "M_INVITE_BLOCKED"
 )
 
 // Error is the one error type of this program: what the requester is told

@@ -180,18 +180,20 @@ func (rt *Router) remote(r *http.Request) netip.Addr {
 // errStatus is the usual HTTP status of each code (CS API, Standard error
 // response and the endpoints' own).
 var errStatus = map[matrix.Code]int{
-	matrix.CodeForbidden:            http.StatusForbidden,
-	matrix.CodeUnknownToken:         http.StatusUnauthorized,
-	matrix.CodeMissingToken:         http.StatusUnauthorized,
-	matrix.CodeUserLocked:           http.StatusUnauthorized,
-	matrix.CodeUserSuspended:        http.StatusForbidden,
-	matrix.CodeUserDeactivated:      http.StatusForbidden,
-	matrix.CodeNotFound:             http.StatusNotFound,
-	matrix.CodeLimitExceeded:        http.StatusTooManyRequests,
-	matrix.CodeUnrecognized:         http.StatusNotFound,
-	matrix.CodeUnauthorized:         http.StatusUnauthorized,
-	matrix.CodeTooLarge:             http.StatusRequestEntityTooLarge,
-	matrix.CodeGuestAccessForbidden: http.StatusForbidden,
+	matrix.CodeCannotLeaveNoticeRoom: http.StatusForbidden,
+	matrix.CodeInviteBlocked:         http.StatusForbidden,
+	matrix.CodeForbidden:             http.StatusForbidden,
+	matrix.CodeUnknownToken:          http.StatusUnauthorized,
+	matrix.CodeMissingToken:          http.StatusUnauthorized,
+	matrix.CodeUserLocked:            http.StatusUnauthorized,
+	matrix.CodeUserSuspended:         http.StatusForbidden,
+	matrix.CodeUserDeactivated:       http.StatusForbidden,
+	matrix.CodeNotFound:              http.StatusNotFound,
+	matrix.CodeLimitExceeded:         http.StatusTooManyRequests,
+	matrix.CodeUnrecognized:          http.StatusNotFound,
+	matrix.CodeUnauthorized:          http.StatusUnauthorized,
+	matrix.CodeTooLarge:              http.StatusRequestEntityTooLarge,
+	matrix.CodeGuestAccessForbidden:  http.StatusForbidden,
 }
 
 // errorBody is the standard error response (CS API).

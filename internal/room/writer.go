@@ -1,0 +1,189 @@
+package room
+
+import (
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"lethe/internal/event"
+	"lethe/internal/matrix"
+	"lethe/internal/state"
+	"lethe/internal/storage"
+)
+
+// writer adds events to one room, in one transaction. Its caller calls close at
+// the end.
+type writer struct {
+	s       *Service
+	tx      *storage.Tx
+	version *event.Version
+	room    storage.Room // with what was added so far
+	dirty   bool
+}
+
+// draft is an event that somebody wants to be.
+type draft struct {
+	Type     string
+	StateKey *string
+	Content  jsontext.Value
+	Redacts  string
+}
+
+// stateDraft is a draft of state.
+func stateDraft(typ, key string, content jsontext.Value) draft {
+	return draft{Type: typ, StateKey: &key, Content: content}
+}
+
+// open locks a room for writing; M_NOT_FOUND if there is none.
+func (s *Service) open(tx *storage.Tx, id matrix.RoomID) (*writer, error) {
+	r, err := tx.LockRoom(id)
+	if errors.Is(err, storage.ErrNotFound) {
+		err = errNoRoom
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &writer{s: s, tx: tx, version: r.VersionOf(), room: r}, nil
+}
+
+// close stores what the events have changed of the room.
+func (w *writer) close() error {
+	if !w.dirty {
+		return nil
+	}
+	return w.tx.SetRoom(w.room)
+}
+
+// current returns the events of the room's current state under keys; those that
+// are not there are missing.
+func (w *writer) current(keys ...event.Key) (map[event.Key]*storage.Event, error) {
+	ids, err := w.s.trees.GetMany(w.tx, w.room.ID, w.room.State, keys)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]string, 0, len(ids))
+	for _, id := range ids {
+		list = append(list, id)
+	}
+	events, err := w.s.events.Events(w.tx, list)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[event.Key]*storage.Event, len(ids))
+	for key, id := range ids {
+		if e := events[id]; e != nil {
+			found[key] = e
+		}
+	}
+	return found, nil
+}
+
+// add makes an event of a draft, if the auth rules let the sender, and stores it
+// with all that it changes. An event that they refuse is M_FORBIDDEN.
+func (w *writer) add(who Actor, d draft) (*storage.Event, error) {
+	p := event.Proto{
+		RoomID: w.room.ID, Type: d.Type, StateKey: d.StateKey, Sender: who.User, Content: d.Content, Redacts: d.Redacts,
+		PrevEvents: w.room.Extremities, Depth: min(w.room.Depth+1, w.version.MaxDepth), Timestamp: who.Timestamp,
+	}
+	if p.Timestamp == 0 {
+		p.Timestamp = w.s.now()
+	}
+	auth, err := w.current(event.AuthKeys(w.version, p)...)
+	if err != nil {
+		return nil, err
+	}
+	for key, e := range auth {
+		if w.version.RoomIDFromCreate && key.Type == typeCreate {
+			continue // rooms/v12: the room's id stands for it
+		}
+		p.AuthEvents = append(p.AuthEvents, e.ID())
+	}
+	e, err := event.Build(w.version, p, w.s.opts.ServerName, w.s.opts.Key)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	err = event.Authorize(e, func(k event.Key) *event.Event {
+		if a := auth[k]; a != nil {
+			return a.Event
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return w.store(e)
+}
+
+// refusal is what the sender of an event that cannot be is told.
+func refusal(err error) error {
+	var auth *event.AuthError
+	var size *event.SizeError
+	switch {
+	case errors.As(err, &auth):
+		return matrix.Errorf(matrix.CodeForbidden, "%s (auth rule %s)", auth.Message, auth.Rule)
+	case errors.As(err, &size):
+		return matrix.Errorf(matrix.CodeTooLarge, "%v.", err)
+	}
+	return matrix.Errorf(matrix.CodeBadJSON, "The event cannot be: %v.", err)
+}
+
+// store stores an event that has passed the rules as the newest of the room.
+func (w *writer) store(e *event.Event) (*storage.Event, error) {
+	change := storage.Change{Kind: storage.ChangeEvent, Room: w.room.ID, User: e.Sender()}
+	key, isState := e.Key()
+	if isState && key.Type == typeMember {
+		change.Kind, change.User = storage.ChangeMember, matrix.UserID(key.StateKey)
+	}
+	pos, err := w.tx.NextPos(change)
+	if err != nil {
+		return nil, err
+	}
+	stored := &storage.Event{Event: e, Pos: pos, State: w.room.State}
+	if err := w.tx.AddEvent(stored); err != nil {
+		return nil, err
+	}
+	w.dirty = true
+	w.room.LastPos, w.room.Depth, w.room.Extremities = pos, e.Depth(), []string{e.ID()}
+	if isState {
+		changed := map[event.Key]string{key: e.ID()}
+		root, err := w.s.trees.Put(w.tx, w.room.ID, state.Root(w.room.State), changed)
+		if err != nil {
+			return nil, err
+		}
+		w.room.State = root
+		if key.Type == typeMember {
+			if err := w.member(stored, matrix.UserID(key.StateKey)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return stored, w.index(stored)
+}
+
+// member stores what a member event changes.
+func (w *writer) member(e *storage.Event, user matrix.UserID) error {
+	before, err := w.tx.Membership(w.room.ID, user)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	after := e.Membership()
+	w.count(before.Membership, -1)
+	w.count(after, 1)
+	return w.tx.SetMembership(storage.Membership{
+		Room: w.room.ID, User: user, Membership: after, Pos: e.Pos, EventID: e.ID(), Sender: e.Sender(),
+	}, w.s.local(user))
+}
+
+func (w *writer) count(membership string, by int64) {
+	switch membership {
+	case join:
+		w.room.Joined += by
+	case invite:
+		w.room.Invited += by
+	}
+}
+
+// index stores what is looked up of an event of the timeline.
+func (w *writer) index(e *storage.Event) error {
+	return nil
+}
