@@ -47,6 +47,7 @@ var imports = map[string][]string{
 
 	"internal/storage":             {"internal/crash", "internal/event", "internal/matrix"},
 	"internal/storage/storagetest": {"internal/storage"},
+	"internal/state":               {"internal/event", "internal/matrix", "internal/storage"},
 
 	"internal/appservice": {"internal/matrix"},
 	"internal/identity":   {"internal/event", "internal/matrix", "internal/outbound"},

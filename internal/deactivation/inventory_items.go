@@ -151,6 +151,12 @@ var Inventory = []Item{
 		Goes:    Never, Why: keptProof, NotExported: "the receipt in deactivations.json has them",
 	},
 	{
+		Table: "state_nodes", Columns: []string{"room_id", "id", "body"},
+		Purpose: "the state of rooms, as event ids; a person's id is in it where it is a state key",
+		Goes:    Never, Why: "a room's state is the room's: without it nobody could go on in it",
+		NotExported: "it says of a person which rooms they were in, by the ids of events",
+	},
+	{
 		Table: "registration_tokens", Columns: []string{"token", "uses_allowed", "completed", "expires_at", "created_at"},
 		Purpose: "registration", Goes: NotAtAll, NotExported: technical,
 	},
