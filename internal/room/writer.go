@@ -88,15 +88,15 @@ func (w *writer) add(who Actor, d draft) (*storage.Event, error) {
 	if p.Timestamp == 0 {
 		p.Timestamp = w.s.now()
 	}
-	auth, err := w.current(event.AuthKeys(w.version, p)...)
+	keys := event.AuthKeys(w.version, p)
+	auth, err := w.current(append(keys, event.Key{Type: typeCreate})...)
 	if err != nil {
 		return nil, err
 	}
-	for key, e := range auth {
-		if w.version.RoomIDFromCreate && key.Type == typeCreate {
-			continue // rooms/v12: the room's id stands for it
+	for _, key := range keys { // not the create event where the room's id stands for it (rooms/v12)
+		if e := auth[key]; e != nil {
+			p.AuthEvents = append(p.AuthEvents, e.ID())
 		}
-		p.AuthEvents = append(p.AuthEvents, e.ID())
 	}
 	e, err := event.Build(w.version, p, w.s.opts.ServerName, w.s.opts.Key)
 	if err != nil {
@@ -166,7 +166,7 @@ func (w *writer) member(e *storage.Event, user matrix.UserID) error {
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	after := e.Membership()
+	after := event.MembershipOf(e.Event)
 	w.count(before.Membership, -1)
 	w.count(after, 1)
 	return w.tx.SetMembership(storage.Membership{
