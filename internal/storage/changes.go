@@ -90,9 +90,19 @@ func (tx *Tx) noteEvent(e *Event) {
 
 // Pos is the position of the newest change that this transaction sees.
 func (tx *Tx) Pos() (pos int64, err error) {
+	if tx.seen != 0 {
+		return tx.seen, nil
+	}
 	err = tx.one(`SELECT pos FROM stream WHERE id = 1`, nil, &pos)
+	if tx.view && err == nil {
+		tx.seen = pos
+	}
 	return pos, err
 }
+
+// ReadOnly tells whether the transaction is that of a [DB.View]: it sees what is
+// committed and nothing else, as it was at [Tx.Pos].
+func (tx *Tx) ReadOnly() bool { return tx.view }
 
 // ChangesAfter returns the changes after a position, oldest first, up to limit of
 // them. Only PostgreSQL keeps them, and for a while only.

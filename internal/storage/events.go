@@ -140,8 +140,12 @@ func (tx *Tx) EventNear(room matrix.RoomID, at matrix.Timestamp, after bool) (*E
 
 // ReplaceEvent puts the redacted form of an event in its place on disk:
 // redactedBy is the redaction, "" where it is because of an erasure. The caller
-// takes a position for it, as ChangeRedacted.
+// takes a position for it, as ChangeRedacted. What has no content relates to
+// nothing.
 func (tx *Tx) ReplaceEvent(e *Event, redacted *event.Event, redactedBy string) error {
+	if err := tx.DropRelation(e); err != nil {
+		return err
+	}
 	return tx.run(`UPDATE events SET json = $3, redacted_by = COALESCE($4, redacted_by), erased = erased OR $5
 		WHERE room_id = $1 AND pos = $2`, e.RoomID(), e.Pos, redacted.JSON(), null(redactedBy), redactedBy == "")
 }

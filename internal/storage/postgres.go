@@ -139,5 +139,5 @@ func (e *pgEngine) view(ctx context.Context, fn func(*Tx) error) error {
 		return wrap(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	return (&Tx{ctx: ctx, q: tx, dialect: postgresDialect}).do(fn)
+	return (&Tx{ctx: ctx, q: tx, dialect: postgresDialect, view: true}).do(fn)
 }

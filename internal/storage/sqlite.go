@@ -214,5 +214,5 @@ func (e *liteEngine) view(ctx context.Context, fn func(*Tx) error) error {
 		return wrap(err)
 	}
 	defer func() { _, _ = reader.ExecContext(context.Background(), "ROLLBACK") }()
-	return (&Tx{ctx: ctx, q: reader, dialect: sqliteDialect}).do(fn)
+	return (&Tx{ctx: ctx, q: reader, dialect: sqliteDialect, view: true}).do(fn)
 }

@@ -23,6 +23,9 @@ type Tx struct {
 	// first failure, SQLite may have rolled it back: neither may be left by half.
 	failed error
 
+	view bool  // it cannot write, and sees one state of the database
+	seen int64 // the position of that state, once somebody has asked
+
 	pos      int64 // the last position that is this transaction's
 	reserved int64 // how many positions up to pos are reserved and not taken
 	changes  []Change

@@ -108,3 +108,29 @@ CREATE TABLE membership_changes (
 
 CREATE INDEX accounts_erased ON accounts (erased_pos) WHERE erased_pos IS NOT NULL;
 CREATE INDEX account_data_pos ON account_data (user_id, pos);
+
+-- What events of timelines relate to. pos, event_id, sender, type, ts and state
+-- are those of the child; rel_key is the key of an annotation. An event whose
+-- content is gone relates to nothing.
+CREATE TABLE relations (
+    room_id   TEXT   NOT NULL,
+    parent_id TEXT   NOT NULL,
+    rel_type  TEXT   NOT NULL,
+    pos       BIGINT NOT NULL,
+    event_id  TEXT   NOT NULL,
+    sender    TEXT   NOT NULL,
+    type      TEXT   NOT NULL,
+    ts        BIGINT NOT NULL,
+    state     BYTEA  NOT NULL,
+    rel_key   TEXT   NOT NULL,
+    PRIMARY KEY (room_id, parent_id, rel_type, pos)
+);
+
+-- The events that have relations of the type m.thread, with the newest of them.
+CREATE TABLE threads (
+    room_id  TEXT   NOT NULL,
+    root_id  TEXT   NOT NULL,
+    last_pos BIGINT NOT NULL,
+    PRIMARY KEY (room_id, root_id)
+);
+CREATE INDEX threads_last ON threads (room_id, last_pos);
