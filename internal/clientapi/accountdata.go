@@ -7,7 +7,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"lethe/internal/account"
+	"lethe/internal/filter"
 	"lethe/internal/matrix"
+	"lethe/internal/push"
 	"lethe/internal/wire"
 )
 
@@ -15,7 +17,7 @@ func (a *API) accountDataRoutes() []wire.Route {
 	const user = "/_matrix/client/v3/user/{userId}/"
 	routes := []wire.Route{
 		{Method: http.MethodPost, Path: user + "filter", Handle: a.authed(own(a.createFilter))},
-		{Method: http.MethodGet, Path: user + "filter/{filterId}", Handle: a.authed(own(a.filter))},
+		{Method: http.MethodGet, Path: user + "filter/{filterId}", Handle: a.authed(own(a.readFilter))},
 		{Method: http.MethodPost, Path: user + "openid/request_token", Handle: a.member(own(a.openIDToken))},
 	}
 	for _, path := range []string{user + "account_data/{type}", user + "rooms/{roomId}/account_data/{type}"} {
@@ -40,7 +42,10 @@ func (a *API) accountData(r *wire.Request, who account.Requester) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Accounts.AccountData(r.Context(), who.UserID, room, r.PathValue("type"))
+	if kind := r.PathValue("type"); room != "" || kind != push.DataType {
+		return a.Accounts.AccountData(r.Context(), who.UserID, room, kind)
+	}
+	return a.pushRulesets(r, who)
 }
 
 func (a *API) setAccountData(r *wire.Request, who account.Requester) (any, error) {
@@ -55,45 +60,14 @@ func (a *API) setAccountData(r *wire.Request, who account.Requester) (any, error
 	return nil, a.Accounts.SetAccountData(r.Context(), who.UserID, room, r.PathValue("type"), content)
 }
 
-// filterBody is the part of a filter that has types to check (CS API, Filtering).
-type filterBody struct {
-	EventFields []string    `json:"event_fields"`
-	EventFormat string      `json:"event_format"`
-	Presence    *listFilter `json:"presence"`
-	AccountData *listFilter `json:"account_data"`
-	Room        *struct {
-		Rooms        []string    `json:"rooms"`
-		NotRooms     []string    `json:"not_rooms"`
-		IncludeLeave bool        `json:"include_leave"`
-		AccountData  *listFilter `json:"account_data"`
-		Ephemeral    *listFilter `json:"ephemeral"`
-		State        *listFilter `json:"state"`
-		Timeline     *listFilter `json:"timeline"`
-	} `json:"room"`
-}
-
-type listFilter struct {
-	Limit                   int64    `json:"limit"`
-	Types                   []string `json:"types"`
-	NotTypes                []string `json:"not_types"`
-	Senders                 []string `json:"senders"`
-	NotSenders              []string `json:"not_senders"`
-	Rooms                   []string `json:"rooms"`
-	NotRooms                []string `json:"not_rooms"`
-	ContainsURL             *bool    `json:"contains_url"`
-	LazyLoadMembers         bool     `json:"lazy_load_members"`
-	IncludeRedundantMembers bool     `json:"include_redundant_members"`
-	UnreadThreads           bool     `json:"unread_thread_notifications"`
-}
-
 // createFilter is POST /user/{userId}/filter.
 func (a *API) createFilter(r *wire.Request, who account.Requester) (any, error) {
-	var q filterBody
+	var q filter.Filter
 	if err := r.Decode(&q); err != nil {
 		return nil, err
 	}
-	if q.EventFormat != "" && q.EventFormat != "client" && q.EventFormat != "federation" {
-		return nil, matrix.Errorf(matrix.CodeBadJSON, "The event_format of a filter is client or federation.")
+	if err := q.Check(); err != nil {
+		return nil, err
 	}
 	body, err := r.Body()
 	if err != nil {
@@ -103,7 +77,7 @@ func (a *API) createFilter(r *wire.Request, who account.Requester) (any, error) 
 	return map[string]string{"filter_id": id}, err
 }
 
-func (a *API) filter(r *wire.Request, who account.Requester) (any, error) {
+func (a *API) readFilter(r *wire.Request, who account.Requester) (any, error) {
 	return a.Accounts.Filter(r.Context(), who.UserID, r.PathValue("filterId"))
 }
 
