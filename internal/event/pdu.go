@@ -45,6 +45,7 @@ type Event struct {
 	content, redacts, prev, auth, hashes, signatures []byte
 
 	links atomic.Pointer[links] // prev and auth, read when first asked for
+	facts atomic.Pointer[facts] // of content, the same
 }
 
 // links are the events that an event refers to.
