@@ -135,7 +135,7 @@ func (a *authorizer) other() error {
 		}
 		return nil
 	}
-	if needed := levels.Event(e.typ, e.isState); sender < needed {
+	if needed := levels.EventLevel(e.typ, e.isState); sender < needed {
 		return a.refuse(eventLevel, "%s has the power level %d, and %s needs %d", e.sender, sender, e.typ, needed)
 	}
 	if e.isState && strings.HasPrefix(e.stateKey, "@") && e.stateKey != e.sender {

@@ -202,9 +202,9 @@ func (p PowerLevels) User(id matrix.UserID) int64 {
 	return p.levels.single[usersDefault]
 }
 
-// Event is the level that sending an event of a type requires (Server-Server
+// EventLevel is the level that sending an event of a type requires (Server-Server
 // API, Required Power Level). It says nothing about membership.
-func (p PowerLevels) Event(typ string, isState bool) int64 {
+func (p PowerLevels) EventLevel(typ string, isState bool) int64 {
 	if p.levels != nil {
 		if n, ok := p.levels.events[typ]; ok {
 			return n
