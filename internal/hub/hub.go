@@ -111,6 +111,7 @@ func (h *Hub) change(c storage.Change) {
 			h.own(u, c)
 			if c.Pos > u.loaded {
 				h.unfollow(u)
+				r = h.rooms[c.Room] // which may have gone with them
 			}
 		}
 		if r != nil {
