@@ -70,7 +70,7 @@ func leaf(list []entry) node {
 // inner makes an inner node of its children, with count entries below them.
 func inner(children [slots]Root, count int) node {
 	body := append(make([]byte, 0, 512), innerForm, 0, 0)
-	body = binary.AppendUvarint(body, uint64(count))
+	body = binary.AppendUvarint(body, uint64(count)) //nolint:gosec // it is never negative
 	var used uint16
 	for slot, child := range children {
 		if child != (Root{}) {

@@ -16,12 +16,22 @@ import (
 // people is how many a large room has.
 const people = 50_000
 
-// large opens a database with a large room, for each engine.
-func large(t *testing.T, test func(t *testing.T, db *storage.DB, root state.Root, m entries)) {
-	t.Helper()
+// large is a room with very many people.
+type large struct {
+	db   *storage.DB
+	root state.Root
+	m    entries
+}
+
+func TestALargeRoom(t *testing.T) {
 	m := crowd(people)
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
-		test(t, db, put(t, db, state.New(), state.Root{}, m), m)
+		l := large{db, put(t, db, state.New(), state.Root{}, m), m}
+		t.Run("a change writes a few nodes", l.change)
+		t.Run("everyone who comes writes a few nodes", l.coming)
+		t.Run("it is read in a few statements", l.whole)
+		t.Run("it is not read for its name", l.name)
+		t.Run("a difference is found without what is shared", l.difference)
 	})
 }
 
@@ -40,37 +50,33 @@ func atMost(what string, most, got int64) error {
 	return nil
 }
 
-func TestAChangeInALargeRoomWritesAFewNodes(t *testing.T) {
-	large(t, func(t *testing.T, db *storage.DB, root state.Root, _ entries) {
-		for name, change := range map[string]entries{
-			"a member changes": {member(7): "$new"},
-			"the topic":        {{Type: "m.room.topic"}: "$new"},
-			"a member is not":  {member(8): ""},
-		} {
-			nodes, size := written(t, db, root, change)
-			if err := errors.Join(atMost(name+": nodes", 6, nodes), atMost(name+": bytes", 4<<10, size)); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-}
-
-func TestEveryoneWhoComesToALargeRoomWritesAFewNodes(t *testing.T) {
-	const coming = 200
-	large(t, func(t *testing.T, db *storage.DB, root state.Root, _ entries) {
-		var total int64
-		for i := range coming {
-			// A leaf that was full is many, once.
-			nodes, size := written(t, db, root, entries{member(people + i): eventID(people + i)})
-			if err := errors.Join(atMost("nodes", 6+16, nodes), atMost("bytes", 8<<10-1, size)); err != nil {
-				t.Error(err)
-			}
-			total += nodes
-		}
-		if err := atMost("nodes of all", 7*coming, total); err != nil {
+func (l large) change(t *testing.T) {
+	for name, change := range map[string]entries{
+		"a member changes": {member(7): "$new"},
+		"the topic":        {{Type: "m.room.topic"}: "$new"},
+		"a member is not":  {member(8): ""},
+	} {
+		nodes, size := written(t, l.db, l.root, change)
+		if err := errors.Join(atMost(name+": nodes", 6, nodes), atMost(name+": bytes", 4<<10, size)); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+}
+
+func (l large) coming(t *testing.T) {
+	const coming = 200
+	var total int64
+	for i := range coming {
+		// A leaf that was full is many, once.
+		nodes, size := written(t, l.db, l.root, entries{member(people + i): eventID(people + i)})
+		if err := errors.Join(atMost("nodes", 6+16, nodes), atMost("bytes", 8<<10-1, size)); err != nil {
+			t.Error(err)
+		}
+		total += nodes
+	}
+	if err := atMost("nodes of all", 7*coming, total); err != nil {
+		t.Error(err)
+	}
 }
 
 // written is how many nodes and bytes a change writes.
@@ -78,8 +84,8 @@ func written(t *testing.T, db *storage.DB, root state.Root, change entries) (nod
 	t.Helper()
 	view(t, db, func(tx *storage.Tx) error {
 		made, err := state.New().Made(tx, room, root, change)
-		for id, body := range made {
-			size += int64(len(room) + len(id) + len(body))
+		for _, body := range made {
+			size += int64(len(room) + len(state.Root{}) + len(body))
 		}
 		nodes = int64(len(made))
 		return err
@@ -87,85 +93,79 @@ func written(t *testing.T, db *storage.DB, root state.Root, change entries) (nod
 	return nodes, size
 }
 
-func TestALargeRoomIsReadInAFewStatements(t *testing.T) {
-	large(t, func(t *testing.T, db *storage.DB, root state.Root, m entries) {
-		view(t, db, func(tx *storage.Tx) error {
-			nodes, levels, err := state.New().Nodes(tx, room, root)
-			if err != nil {
-				return err
-			}
-			trees := state.New()
-			seq, err := trees.All(tx, room, root)
-			if err != nil {
-				return err
-			}
-			got := trees.Stats()
-			return errors.Join(differ("all", m, maps.Collect(seq)), atMost("levels", 7, int64(levels)),
-				differ("the nodes read", state.Stats{Reads: int64(len(nodes)), Batches: int64(levels)}, got))
-		})
-		view(t, db, func(tx *storage.Tx) error {
-			trees := state.New()
-			many := []event.Key{{Type: "m.room.topic"}, {Type: "m.room.none"}, member(people)}
-			for i := range 1000 {
-				many = append(many, member(i))
-			}
-			found, err := trees.GetMany(tx, room, root, many)
-			return errors.Join(err, differ("found", 1001, len(found)), atMost("statements", 7, trees.Stats().Batches))
-		})
-	})
-}
-
-func TestALargeRoomIsNotReadForItsName(t *testing.T) {
-	large(t, func(t *testing.T, db *storage.DB, root state.Root, m entries) {
-		name := event.Key{Type: "m.room.name"}
-		rest := maps.Clone(m)
-		maps.DeleteFunc(rest, func(k event.Key, _ string) bool { return k.Type == "m.room.member" })
-		for what, read := range map[string]func(*state.Trees, *storage.Tx) error{
-			"get": func(trees *state.Trees, tx *storage.Tx) error {
-				id, _, err := trees.Get(tx, room, root, name)
-				return errors.Join(err, differ("the name", m[name], id))
-			},
-			"of type": func(trees *state.Trees, tx *storage.Tx) error {
-				names, err := trees.OfType(tx, room, root, name.Type)
-				return errors.Join(err, differ("names", map[string]string{"": m[name]}, maps.Collect(names)))
-			},
-			"not members": func(trees *state.Trees, tx *storage.Tx) error {
-				others, err := trees.NotMembers(tx, room, root)
-				return errors.Join(err, differ("others", rest, maps.Collect(others)))
-			},
-			"count": func(trees *state.Trees, tx *storage.Tx) error {
-				n, err := trees.Count(tx, room, root)
-				return errors.Join(err, differ("count", len(m), n))
-			},
-		} {
-			trees := state.New()
-			view(t, db, func(tx *storage.Tx) error { return read(trees, tx) })
-			if err := atMost(what+": nodes", 1+15, trees.Stats().Reads); err != nil {
-				t.Error(err)
-			}
+func (l large) whole(t *testing.T) {
+	view(t, l.db, func(tx *storage.Tx) error {
+		nodes, levels, err := state.New().Nodes(tx, room, l.root)
+		if err != nil {
+			return err
 		}
-	})
-}
-
-func TestADifferenceIsFoundWithoutWhatIsShared(t *testing.T) {
-	large(t, func(t *testing.T, db *storage.DB, root state.Root, _ entries) {
-		next := put(t, db, state.New(), root, entries{
-			member(7): "$new", member(8): "", member(people): "$come", {Type: "m.room.topic"}: "$topic",
-		})
 		trees := state.New()
-		view(t, db, func(tx *storage.Tx) error {
-			changed, removed, err := trees.Diff(tx, room, root, next)
-			return errors.Join(err, differ("removed", []event.Key{member(8)}, removed),
-				differ("changed", entries{member(7): "$new", member(people): "$come", {Type: "m.room.topic"}: "$topic"}, changed))
-		})
-		// Four leaves on both sides, and the way to them.
-		if err := atMost("nodes", 2*4*6, trees.Stats().Reads); err != nil {
-			t.Error(err)
+		seq, err := trees.All(tx, room, l.root)
+		if err != nil {
+			return err
 		}
-		if err := atMost("statements", 7, trees.Stats().Batches); err != nil {
-			t.Error(err)
-		}
+		got := trees.Stats()
+		return errors.Join(differ("all", true, maps.Equal(l.m, maps.Collect(seq))), atMost("levels", 7, int64(levels)),
+			differ("the nodes read", state.Stats{Reads: int64(len(nodes)), Batches: int64(levels)}, got))
 	})
+	view(t, l.db, func(tx *storage.Tx) error {
+		trees := state.New()
+		many := []event.Key{{Type: "m.room.topic"}, {Type: "m.room.none"}, member(people)}
+		for i := range 1000 {
+			many = append(many, member(i))
+		}
+		found, err := trees.GetMany(tx, room, l.root, many)
+		return errors.Join(err, differ("found", 1001, len(found)), atMost("statements", 7, trees.Stats().Batches))
+	})
+}
+
+func (l large) name(t *testing.T) {
+	name := event.Key{Type: "m.room.name"}
+	rest := maps.Clone(l.m)
+	maps.DeleteFunc(rest, func(k event.Key, _ string) bool { return k.Type == "m.room.member" })
+	for what, read := range map[string]func(*state.Trees, *storage.Tx) error{
+		"get": func(trees *state.Trees, tx *storage.Tx) error {
+			id, _, err := trees.Get(tx, room, l.root, name)
+			return errors.Join(err, differ("the name", l.m[name], id))
+		},
+		"of type": func(trees *state.Trees, tx *storage.Tx) error {
+			names, err := trees.OfType(tx, room, l.root, name.Type)
+			return errors.Join(err, differ("names", map[string]string{"": l.m[name]}, maps.Collect(names)))
+		},
+		"not members": func(trees *state.Trees, tx *storage.Tx) error {
+			others, err := trees.NotMembers(tx, room, l.root)
+			return errors.Join(err, differ("others", rest, maps.Collect(others)))
+		},
+		"count": func(trees *state.Trees, tx *storage.Tx) error {
+			n, err := trees.Count(tx, room, l.root)
+			return errors.Join(err, differ("count", len(l.m), n))
+		},
+	} {
+		trees := state.New()
+		view(t, l.db, func(tx *storage.Tx) error { return read(trees, tx) })
+		if err := atMost(what+": nodes", 1+15, trees.Stats().Reads); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (l large) difference(t *testing.T) {
+	next := put(t, l.db, state.New(), l.root, entries{
+		member(7): "$new", member(8): "", member(people): "$come", {Type: "m.room.topic"}: "$topic",
+	})
+	trees := state.New()
+	view(t, l.db, func(tx *storage.Tx) error {
+		changed, removed, err := trees.Diff(tx, room, l.root, next)
+		return errors.Join(err, differ("removed", []event.Key{member(8)}, removed),
+			differ("changed", entries{member(7): "$new", member(people): "$come", {Type: "m.room.topic"}: "$topic"}, changed))
+	})
+	// Four leaves on both sides, and the way to them.
+	if err := atMost("nodes", 2*4*6, trees.Stats().Reads); err != nil {
+		t.Error(err)
+	}
+	if err := atMost("statements", 7, trees.Stats().Batches); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestEveryTypeMayHaveVeryMany(t *testing.T) {

@@ -43,7 +43,9 @@ func New() *Trees { return newTrees(cacheBytes) }
 func newTrees(size uint64) *Trees {
 	return &Trees{cache: otter.Must(&otter.Options[Root, node]{
 		MaximumWeight: size,
-		Weigher:       func(_ Root, n node) uint32 { return uint32(len(n.body) + nodeBytes) },
+		Weigher: func(_ Root, n node) uint32 {
+			return uint32(len(n.body) + nodeBytes) //nolint:gosec // bodies are a few KB
+		},
 	})}
 }
 
