@@ -24,12 +24,14 @@ type Requester struct {
 	Appservice string
 }
 
-// cached is a Requester in the token cache, with when its token expires and
-// the epoch of its user when the session was read.
+// cached is a Requester in the token cache, with when its token expires, the
+// epoch of its user when the session was read, and the term in which this process
+// was alone then ([storage.DB.Alone]).
 type cached struct {
 	Requester
 	expires matrix.Timestamp // 0: never
 	epoch   uint64
+	term    uint64 // 0: it was not alone
 }
 
 const (
@@ -46,7 +48,9 @@ const (
 // token that has ended, also when a reader read the session just before it
 // ended and stores it just after. So each user has an epoch, which moves when
 // something of theirs ends; a reader notes it before it reads, and an entry of
-// an older epoch is none.
+// an older epoch is none. What another process ends moves no epoch here: so an
+// entry answers only while this process is alone, and in the term in which it was
+// read.
 type tokenCache struct {
 	hits   *otter.Cache[tokenHash, cached]
 	misses *otter.Cache[tokenHash, struct{}]
@@ -79,19 +83,27 @@ func (s *Service) Forget(user matrix.UserID) { s.tokens.epoch(user).Add(1) }
 
 var errUnknownToken = matrix.Errorf(matrix.CodeUnknownToken, "This access token is not known, or its session has ended.")
 
+// answer is get where the entry may be relied on.
+func (s *Service) answer(token tokenHash) (cached, bool) {
+	term, alone := s.db.Alone()
+	v, ok := s.tokens.get(token)
+	return v, ok && alone && v.term == term
+}
+
 // Authenticate tells who an access token stands for. A token that never was, or
 // whose session has ended, is 401 M_UNKNOWN_TOKEN; one that has expired but
 // could be refreshed has soft_logout with it (CS API, Soft logout). Whether a
 // locked account may do what it asks for is the caller's decision.
 //
-// When warm it makes no query; a string that cannot be a token never does.
+// When warm it makes no query while this process has the database alone, and one
+// when others have it too; a string that cannot be a token never does.
 func (s *Service) Authenticate(ctx context.Context, token string) (Requester, error) {
 	hash, ok := parseToken(accessToken, token)
 	if !ok {
 		s.opts.TokenChecked("refused")
 		return Requester{}, errUnknownToken
 	}
-	if v, ok := s.tokens.get(hash); ok {
+	if v, ok := s.answer(hash); ok {
 		s.opts.TokenChecked("cached")
 		return s.unexpired(v)
 	}
@@ -101,7 +113,8 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Requester, er
 	}
 	v, err := s.readSession(ctx, hash)
 	if errors.Is(err, storage.ErrNotFound) {
-		// Tokens are random: one that is unknown now is never given out later.
+		// Tokens are random: one that is unknown now is never given out later, by no
+		// process.
 		s.tokens.misses.Set(hash, struct{}{})
 		s.opts.TokenChecked("refused")
 		return Requester{}, errUnknownToken
@@ -114,7 +127,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Requester, er
 }
 
 // Remember tells, without a query, whether token is one of a session that was
-// used not long ago. It is not known of a token that might be one.
+// used not long ago. It is not known of a token that might be one. Where several
+// processes have the database, another may have ended it since: it is for rate
+// limits.
 func (s *Service) Remember(token string) (alive, known bool) {
 	hash, ok := parseToken(accessToken, token)
 	if !ok {
@@ -137,13 +152,19 @@ func (s *Service) unexpired(v cached) (Requester, error) {
 }
 
 // readSession reads a session and puts it into the cache. The epoch is that of
-// the session's user, who is known only after a first read: so it reads twice.
+// the session's user, who is known only after a first read: so it reads twice,
+// unless the entry will answer nothing.
 func (s *Service) readSession(ctx context.Context, token tokenHash) (cached, error) {
+	term, alone := s.db.Alone()
+	if !alone {
+		term = 0
+	}
 	session, err := s.session(ctx, token)
 	if err != nil {
 		return cached{}, err
 	}
-	if session.Retires != nil {
+	retired := session.Retires != nil
+	if retired {
 		// The first use of a refreshed token ends the old one (CS API, POST
 		// /refresh).
 		err := s.db.Update(ctx, func(tx *storage.Tx) error { return tx.RetireToken(token, session.Retires) })
@@ -153,16 +174,20 @@ func (s *Service) readSession(ctx context.Context, token tokenHash) (cached, err
 		s.Forget(session.UserID)
 	}
 	epoch := s.tokens.epoch(session.UserID).Load()
-	if session, err = s.session(ctx, token); err != nil {
-		return cached{}, err
+	if alone || retired {
+		if session, err = s.session(ctx, token); err != nil {
+			return cached{}, err
+		}
 	}
-	v := cached{Requester: requesterOf(session.Account, session.DeviceID), expires: session.ExpiresAt, epoch: epoch}
+	v := cached{
+		Requester: requesterOf(session.Account, session.DeviceID), expires: session.ExpiresAt, epoch: epoch, term: term,
+	}
 	s.tokens.hits.Set(token, v)
 	return v, nil
 }
 
 func (s *Service) session(ctx context.Context, token tokenHash) (session storage.Session, err error) {
-	err = s.db.View(ctx, func(tx *storage.Tx) (err error) {
+	err = s.db.Look(ctx, func(tx *storage.Tx) (err error) {
 		session, err = tx.Session(token)
 		return err
 	})

@@ -3,6 +3,7 @@ package account_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -69,10 +70,14 @@ func TestAWarmTokenAndADeadOneNeedNoDatabase(t *testing.T) {
 				}
 			}
 			check()
+			before := db.Stats()
+			check()
+			if after := db.Stats(); after != before {
+				t.Errorf("%+v, before %+v", after, before)
+			}
 			if err := db.Close(); err != nil {
 				t.Fatal(err)
 			}
-			check()
 			if _, err := s.Authenticate(t.Context(), foreignToken(t)); err == nil || matrix.CodeOf(err) != "" {
 				t.Errorf("a token that nobody has seen, without a database: %v", err)
 			}
@@ -130,6 +135,68 @@ func TestNoReaderKeepsATokenThatHasEnded(t *testing.T) {
 			wantCode(t, err, matrix.CodeUnknownToken)
 		}
 	})
+}
+
+// TestWhatAnotherProcessEndsIsEndedHere: the service of the second process has
+// the token in its memory, from when it was alone.
+func TestWhatAnotherProcessEndsIsEndedHere(t *testing.T) {
+	url := storagetest.URL(t, "postgres")
+	first := storagetest.Open(t, url)
+	c, opt := counted()
+	here := newService(t, first, opt)
+	for round := range 10 {
+		token := begin(t, here, "A").AccessToken
+		for _, result := range []string{"read", "cached"} {
+			_, err := here.Authenticate(t.Context(), token)
+			wantCode(t, err, "")
+			if by := c.take(); by[result] != 1 {
+				t.Errorf("round %d, while it was alone: %v, want %s", round, by, result)
+			}
+		}
+		second, err := storage.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := newService(t, second, nil)
+		for range 2 {
+			_, err := here.Authenticate(t.Context(), token)
+			wantCode(t, err, "")
+			if by := c.take(); by["read"] != 1 {
+				t.Errorf("round %d, with another: %v", round, by)
+			}
+		}
+		if err := there.DeleteDevices(t.Context(), alice, []string{"A"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if round%2 == 0 { // nobody asks before it is alone again
+			_, err = here.Authenticate(t.Context(), token)
+			wantCode(t, err, matrix.CodeUnknownToken)
+		}
+		if err := second.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, alone := first.Alone(); !alone; _, alone = first.Alone() {
+			time.Sleep(time.Millisecond)
+		}
+		_, err = here.Authenticate(t.Context(), token)
+		wantCode(t, err, matrix.CodeUnknownToken)
+		c.take()
+	}
+}
+
+// BenchmarkTokenCheckOfSeveral is the check of every request where another
+// process has the database, too.
+func BenchmarkTokenCheckOfSeveral(b *testing.B) {
+	url := storagetest.URL(b, "postgres")
+	db := storagetest.Open(b, url)
+	storagetest.Open(b, url)
+	s := newService(b, db, nil)
+	token := begin(b, s, "A").AccessToken
+	for b.Loop() {
+		if _, err := s.Authenticate(b.Context(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkTokenCheck is the check of every request; it fails if one of them

@@ -81,7 +81,7 @@ func Open(ctx context.Context, settings config.Settings, opts Options) (*Server,
 	if err := os.MkdirAll(settings.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data-dir: %w", err)
 	}
-	db, err := storage.Open(ctx, DatabaseURL(settings))
+	db, err := storage.OpenIn(ctx, DatabaseURL(settings), settings.DataDir)
 	if err != nil {
 		return nil, err
 	}

@@ -71,14 +71,6 @@ func (s *Server) run(ctx context.Context, endpoints []endpoint, ready func()) er
 	for _, e := range endpoints {
 		requests.Go(func() error { return s.serve(gctx, e) })
 	}
-	requests.Go(func() error {
-		select {
-		case <-s.DB.Lost():
-			return errors.New("another process has taken the database; stopping")
-		case <-gctx.Done():
-			return nil
-		}
-	})
 	if ready != nil {
 		ready()
 	}
@@ -148,8 +140,8 @@ func (s *Server) listenFederation(ctx context.Context) (net.Listener, error) {
 }
 
 // listenSocket opens the socket of the command line, for this user alone. One
-// that is there already is left from a process that was killed: the lock on the
-// database keeps a second server away.
+// that is there already is left from a process that was killed: a lock keeps a
+// second server away, that of SQLite's file or that of the folder.
 //
 // It is made in a folder that nobody else can enter, and moved: at no moment can
 // others connect, and the umask, which is the whole process's, stays as it is.

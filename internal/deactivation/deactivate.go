@@ -256,6 +256,7 @@ func (s *Service) awaitUnbind(ctx context.Context, d storage.Deactivation) Unbin
 		}
 		select {
 		case <-ended:
+		case <-time.After(job.LookAgain):
 		case <-ctx.Done():
 			return NoSupport
 		}

@@ -169,8 +169,8 @@ var Inventory = []Item{
 		Purpose: "the server", Goes: NotAtAll, NotExported: technical,
 	},
 	{
-		Table: "holder", Columns: []string{"id", "process"},
-		Purpose: "which process has the database", Goes: NotAtAll, NotExported: technical,
+		Table: "nodes", Columns: []string{"id", "started_at", "alive_until", "shared"},
+		Purpose: "which processes have the database", Goes: NotAtAll, NotExported: technical,
 	},
 	{
 		Table: "stream", Columns: []string{"id", "pos"},

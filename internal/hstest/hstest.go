@@ -90,6 +90,25 @@ func New(t testing.TB, engine string, opts ...Option) *Server {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	return start(t, o)
+}
+
+// Join starts a second server of the same name on the database of s, with a data
+// folder of its own: on PostgreSQL.
+func Join(s *Server) *Server {
+	s.t.Helper()
+	dir, err := os.MkdirTemp("", "lethe")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	o := options{settings: s.settings, clock: s.clock}
+	o.settings.DataDir = dir
+	return start(s.t, o)
+}
+
+func start(t testing.TB, o options) *Server {
+	t.Helper()
 	s := &Server{t: t, settings: o.settings, clock: o.clock, Log: &Log{}, http: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

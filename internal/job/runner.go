@@ -33,17 +33,27 @@ type Options struct {
 // lease is how long a job is one runner's; it is extended while a handler runs.
 const lease = time.Minute
 
-// maxSleep is the longest a runner sleeps: time may be set by hand.
-const maxSleep = 10 * time.Minute
+// maxSleep is the longest a runner sleeps: time may be set by hand. Where there
+// are several it looks more often, for jobs that another has no worker for.
+const (
+	maxSleep    = 10 * time.Minute
+	sharedSleep = 5 * time.Second
+)
+
+// LookAgain is how often a caller that waits for a state of jobs looks at it
+// beside what [Runner.Ended] says: another process may have run them.
+const LookAgain = 250 * time.Millisecond
 
 // Runner runs jobs that are due. Between them it sleeps until the next is, and
-// writes and reads nothing.
+// writes and reads nothing. Several processes with one database may each have
+// one; a job is run by whoever takes it first.
 type Runner struct {
 	db       *storage.DB
 	opts     Options
 	owner    string
 	handlers map[string]Handler
 	wake     chan struct{}
+	nodes    chan struct{} // another process has come or gone
 
 	taking  sync.Mutex   // held while jobs are leased and counted
 	running atomic.Int64 // jobs that this runner has
@@ -56,9 +66,19 @@ func NewRunner(db *storage.DB, opts Options) *Runner {
 	if opts.Workers == 0 {
 		opts.Workers = 8
 	}
-	return &Runner{
-		db: db, opts: opts, owner: rand.Text(), handlers: map[string]Handler{},
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	r := &Runner{
+		db: db, opts: opts, owner: db.Node() + "." + rand.Text(), handlers: map[string]Handler{},
+		wake: make(chan struct{}, 1), nodes: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	db.OnNodes(func() { signal(r.nodes) })
+	return r
+}
+
+// signal is for channels with room for one: more says nothing more.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -66,15 +86,11 @@ func NewRunner(db *storage.DB, opts Options) *Runner {
 func (r *Runner) Handle(kind string, h Handler) { r.handlers[kind] = h }
 
 // Wake tells the runner that a job was enqueued. It does not block.
-func (r *Runner) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Runner) Wake() { signal(r.wake) }
 
-// Ended is closed when a job ends, well or not. A caller that waits for a state
-// of jobs gets the channel, looks at the state, and then waits.
+// Ended is closed when a job that this runner has ends, well or not. A caller
+// that waits for a state of jobs gets the channel, looks at the state, and then
+// waits, but no longer than [LookAgain].
 func (r *Runner) Ended() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,10 +109,10 @@ func (r *Runner) ended() {
 const stopTime = 5 * time.Second
 
 // Run runs jobs until ctx ends, and returns once those that are running have
-// ended too, for which they get a few seconds. It is the only runner of its
-// database: leases that an earlier process left are void.
+// ended too, for which they get a few seconds. Leases of processes that are gone
+// are void.
 func (r *Runner) Run(ctx context.Context) error {
-	err := r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() })
+	err := r.release(ctx)
 	if ctx.Err() != nil {
 		return nil // it was stopped before it began
 	}
@@ -128,9 +144,18 @@ func (r *Runner) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-r.wake:
+		case <-r.nodes:
+			if err := r.release(ctx); err != nil && ctx.Err() == nil {
+				r.opts.Log.Error("jobs of a process that is gone are not released", "error", err)
+			}
 		case <-time.After(next):
 		}
 	}
+}
+
+// release takes the jobs of processes that are gone from them.
+func (r *Runner) release(ctx context.Context) error {
+	return r.db.Update(ctx, func(tx *storage.Tx) error { return tx.ReleaseJobs() })
 }
 
 // Drain runs everything that is due, and what that causes, until nothing is:
@@ -165,6 +190,9 @@ func (r *Runner) Drain(ctx context.Context) error {
 // next is.
 func (r *Runner) take(ctx context.Context, n int) (jobs []storage.Job, next time.Duration, err error) {
 	next = maxSleep
+	if _, alone := r.db.Alone(); !alone {
+		next = sharedSleep
+	}
 	if n == 0 {
 		return nil, next, nil // the end of a running job wakes the runner
 	}

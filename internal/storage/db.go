@@ -17,6 +17,7 @@ type DB struct {
 	updates atomic.Int64
 	views   atomic.Int64
 	feed    *feed
+	nodes   *nodes // nil on SQLite
 }
 
 // engine is what differs between SQLite and PostgreSQL in how a transaction
@@ -24,6 +25,7 @@ type DB struct {
 type engine interface {
 	update(ctx context.Context, fn func(*Tx) error, committed func([]Change)) error
 	view(ctx context.Context, fn func(*Tx) error) error
+	look(ctx context.Context, fn func(*Tx) error) error
 	checkpoint(ctx context.Context) error
 	commits() int64
 	close() error
@@ -33,18 +35,27 @@ type engine interface {
 //
 // url is `sqlite:PATH` (created if it is missing) or `postgres://…`
 // (`postgresql://…`). The errors [ErrNewer], [ErrLocked], [ErrReadOnly] and
-// [ErrFull] tell what an operator has to do; one process at a time may have a
-// database open. On PostgreSQL it waits a little for the lock of a process that
-// has just ended.
-func Open(ctx context.Context, url string) (*DB, error) {
-	db := &DB{gate: gate{lost: make(chan struct{})}, feed: newFeed()}
+// [ErrFull] tell what an operator has to do. One process at a time may have a
+// SQLite database open. On PostgreSQL there may be several; Open returns when
+// all the others know of this one, or their leases have run out.
+func Open(ctx context.Context, url string) (*DB, error) { return OpenIn(ctx, url, "") }
+
+// OpenIn is [Open] for a process that has a folder of its own. On PostgreSQL the
+// folder remembers the process: one that was killed is known to be dead by the
+// next one there, which does not wait for its lease to run out, and a second one
+// with the same folder is refused with [ErrLocked].
+func OpenIn(ctx context.Context, url, folder string) (*DB, error) {
+	db := &DB{feed: newFeed()}
 	var err error
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		db.dialect = sqliteDialect
 		db.engine, err = openSQLite(ctx, path)
 	} else if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
 		db.dialect = postgresDialect
-		db.engine, err = openPostgres(ctx, url, db.gate.lose)
+		var pg *pgEngine
+		if pg, err = openPostgres(ctx, url, folder); err == nil {
+			db.engine, db.nodes = pg, pg.nodes
+		}
 	} else {
 		err = errors.New("the database must be sqlite:PATH or postgres://…")
 	}
@@ -60,12 +71,6 @@ func Open(ctx context.Context, url string) (*DB, error) {
 
 // Engine is "sqlite" or "postgres", for logs and metrics.
 func (db *DB) Engine() string { return db.dialect.name }
-
-// Lost is closed when another process has taken the database from this one, as
-// can happen on PostgreSQL when the connection that holds the lock breaks. From
-// then on every transaction is refused; what this process has in its caches may
-// be wrong, so whoever serves requests stops.
-func (db *DB) Lost() <-chan struct{} { return db.gate.lost }
 
 // Close waits for running transactions and closes the database. Later ones are
 // refused.
@@ -109,6 +114,17 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return db.engine.view(ctx, fn)
 }
 
+// Look is [DB.View] for a single statement, which on PostgreSQL needs no
+// transaction around it: one exchange with the server and not three.
+func (db *DB) Look(ctx context.Context, fn func(*Tx) error) error {
+	if err := db.gate.enter(); err != nil {
+		return err
+	}
+	defer db.gate.leave()
+	db.views.Add(1)
+	return db.engine.look(ctx, fn)
+}
+
 // Checkpoint takes what was deleted out of SQLite's files: deleted content is
 // overwritten in the database at once (secure_delete), but stays in the -wal
 // file until that is emptied, which this does now and the store does by itself
@@ -125,7 +141,7 @@ func (db *DB) Checkpoint(ctx context.Context) error {
 // Stats counts what a database has done since it was opened.
 type Stats struct {
 	Updates int64 // calls of Update
-	Views   int64 // calls of View
+	Views   int64 // calls of View and Look
 	Commits int64 // transactions that wrote; on SQLite several Updates share one
 }
 

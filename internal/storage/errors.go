@@ -22,7 +22,7 @@ var (
 	// ErrNewer: the schema was made by a newer Lethe.
 	ErrNewer = errors.New("the database was made by a newer version of Lethe; " +
 		"use that version, or restore a backup from before the upgrade")
-	// ErrLocked: another process has the database.
+	// ErrLocked: another process has the database, or the folder.
 	ErrLocked = errors.New("the database is in use by another process (a running lethe?)")
 	// ErrReadOnly: the database cannot be written.
 	ErrReadOnly = errors.New("the database cannot be written; check the permissions of its file and folder, or of its user")
@@ -96,6 +96,9 @@ func wrapFile(err error) error {
 // retryable tells whether a transaction that failed with err may succeed when
 // run again (DESIGN §7: closures are retried on SQLSTATE 40001).
 func retryable(err error) bool {
+	if errors.Is(err, errLapsed) {
+		return true
+	}
 	if errors.Is(err, driver.ErrBadConn) {
 		return true // a connection that broke while it was idle; nothing was sent
 	}

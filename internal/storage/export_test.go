@@ -35,9 +35,6 @@ func Pragma(ctx context.Context, db *DB, name string) (value string, err error) 
 	return value, err
 }
 
-// LockPID is the server process behind the connection with PostgreSQL's lock.
-func LockPID(db *DB) uint32 { return db.engine.(*pgEngine).lock.conn.PgConn().PID() }
-
 // Exec runs SQL text in a transaction.
 func (tx *Tx) Exec(query string, args ...any) error { return tx.run(query, args...) }
 
@@ -47,12 +44,15 @@ func Wrap(err error) error { return wrap(err) }
 // WrapFile is wrapFile.
 func WrapFile(err error) error { return wrapFile(err) }
 
-// ShortLockWait makes Open give up soon on a lock that somebody has.
-func ShortLockWait(t *testing.T) {
-	old := pgLockWait
-	pgLockWait = 50 * time.Millisecond
-	t.Cleanup(func() { pgLockWait = old })
+// ShortLeases makes the leases of nodes that are opened from here on short.
+func ShortLeases(t *testing.T) {
+	old := []time.Duration{leaseTime, leaseTrust, leaseEvery, hintEvery}
+	leaseTime, leaseTrust, leaseEvery, hintEvery = 2*time.Second, time.Second, 50*time.Millisecond, 20*time.Millisecond
+	t.Cleanup(func() { leaseTime, leaseTrust, leaseEvery, hintEvery = old[0], old[1], old[2], old[3] })
 }
+
+// ErrLapsed is errLapsed.
+var ErrLapsed = errLapsed
 
 // CheckpointSoon empties the log soon after a change, in databases that are
 // opened from here on.

@@ -83,9 +83,13 @@ func (tx *Tx) FailJob(id, owner, failure string, next matrix.Timestamp) error {
 		WHERE id = $1 AND lease_owner = $2 AND state = 'pending'`, id, owner, failure, next)
 }
 
-// ReleaseJobs ends all leases: at start, when no other process can have one.
+// ReleaseJobs ends the leases of processes that are gone: of owners that do not
+// begin with the name of a node and a dot ([DB.Node]). On SQLite, where there are
+// no nodes, that is everybody's: it is for the start, when no other process can
+// have one.
 func (tx *Tx) ReleaseJobs() error {
-	return tx.run(`UPDATE jobs SET lease_owner = NULL, lease_until = NULL WHERE lease_owner IS NOT NULL`)
+	return tx.run(`UPDATE jobs SET lease_owner = NULL, lease_until = NULL WHERE lease_owner IS NOT NULL
+		AND NOT EXISTS (SELECT 1 FROM nodes WHERE jobs.lease_owner LIKE nodes.id || '.%')`)
 }
 
 // ReleaseJob gives back a job that was not worked on to its end: it is due as it

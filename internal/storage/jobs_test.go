@@ -131,3 +131,15 @@ func TestPendingJobsAreCountedAndDropped(t *testing.T) {
 		})
 	})
 }
+
+func TestJobsOfAProcessThatIsGoneAreReleased(t *testing.T) {
+	url := storagetest.URL(t, "postgres")
+	db, other := storagetest.Open(t, url), storagetest.Open(t, url)
+	owners := []string{db.Node() + ".x", other.Node() + ".x", "gone.x"}
+	for i, owner := range owners {
+		do(t, db, step((*storage.Tx).AddJob, newJob(owner, "s", 1)))
+		want(t, db, []string{owners[i]}, lease(owner, 1, 1000, 1))
+	}
+	do(t, db, (*storage.Tx).ReleaseJobs)
+	want(t, db, []string{"gone.x"}, lease("me", 2, 60, 5))
+}

@@ -29,13 +29,14 @@ const (
 // pgEngine runs PostgreSQL.
 type pgEngine struct {
 	db        *sql.DB
-	lock      *pgLock
+	nodes     *nodes
+	place     *place // nil: none
 	committed atomic.Int64
 }
 
-// openPostgres opens the database at url. lose is called if another process
-// takes it.
-func openPostgres(ctx context.Context, url string, lose func(error)) (*pgEngine, error) {
+// openPostgres opens the database at url, from a folder ("": none) that this
+// process alone has.
+func openPostgres(ctx context.Context, url, folder string) (*pgEngine, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		// The error of pgx may quote the URL, and with it the password.
@@ -44,37 +45,73 @@ func openPostgres(ctx context.Context, url string, lose func(error)) (*pgEngine,
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "lethe"
 	}
-	e := &pgEngine{db: stdlib.OpenDB(*cfg), lock: newPGLock(cfg)}
+	e := &pgEngine{nodes: newNodes(cfg)}
+	e.db = stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(e.nodes.hold))
 	e.db.SetMaxOpenConns(postgresConns)
 	e.db.SetMaxIdleConns(postgresConns)
 	e.db.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.open(ctx); err != nil {
+	if err := e.open(ctx, folder); err != nil {
 		_ = e.close()
 		return nil, fmt.Errorf("open database %s on %s: %w", cfg.Database, cfg.Host, wrap(err))
 	}
-	e.lock.keep(lose)
+	e.nodes.keep(e.db)
 	return e, nil
 }
 
-func (e *pgEngine) open(ctx context.Context) error {
-	if err := e.lock.take(ctx); err != nil {
+func (e *pgEngine) open(ctx context.Context, folder string) (err error) {
+	if folder != "" {
+		if e.place, err = takePlace(folder); err != nil {
+			return err
+		}
+	}
+	if err := e.nodes.connect(ctx); err != nil {
 		return err
 	}
+	if err := e.migrate(ctx); err != nil {
+		return err
+	}
+	if e.place != nil {
+		// Who was here last is dead: this process has its lock.
+		if err := e.nodes.bury(ctx, e.place.last, `TRUE`); err != nil {
+			return err
+		}
+		if err := e.place.sign(e.nodes.id); err != nil {
+			return err
+		}
+	}
+	return e.nodes.join(ctx)
+}
+
+// pgMigrateLock is the key of the advisory lock that one process at a time has
+// while it brings the schema up to date.
+const pgMigrateLock = 0x6c65746865 // "lethe"
+
+func (e *pgEngine) migrate(ctx context.Context) error {
+	conn := e.nodes.conn
 	var encoding string
-	if err := e.db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+	if err := conn.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
 		return err
 	}
 	if encoding != "UTF8" {
 		return fmt.Errorf("its encoding is %s; create it with ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
-	if err := migrate(ctx, e.db, postgresDialect); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(pgMigrateLock)); err != nil {
 		return err
 	}
-	return e.lock.sign(ctx)
+	if err := migrate(ctx, e.db, postgresDialect); err != nil {
+		return err // the lock goes with the connection
+	}
+	_, err := conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", int64(pgMigrateLock))
+	return err
 }
 
 func (e *pgEngine) close() error {
-	return errors.Join(e.db.Close(), e.lock.close())
+	err := e.db.Close()
+	e.nodes.leave()
+	if e.place != nil {
+		err = errors.Join(err, e.place.close())
+	}
+	return err
 }
 
 func (e *pgEngine) commits() int64 { return e.committed.Load() }
@@ -124,6 +161,9 @@ func (e *pgEngine) once(ctx context.Context, fn func(*Tx) error) ([]Change, erro
 		return nil, err
 	}
 	crash.Point("storage.commit.before")
+	if !e.nodes.now.Load().fresh() {
+		return nil, errLapsed
+	}
 	defer time.AfterFunc(commitTimeout, cancel).Stop()
 	if err := sqlTx.Commit(); err != nil {
 		return nil, wrap(err)
@@ -140,4 +180,8 @@ func (e *pgEngine) view(ctx context.Context, fn func(*Tx) error) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	return (&Tx{ctx: ctx, q: tx, dialect: postgresDialect, view: true}).do(fn)
+}
+
+func (e *pgEngine) look(ctx context.Context, fn func(*Tx) error) error {
+	return (&Tx{ctx: ctx, q: e.db, dialect: postgresDialect}).do(fn)
 }

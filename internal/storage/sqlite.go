@@ -200,6 +200,8 @@ func (e *liteEngine) update(ctx context.Context, fn func(*Tx) error, committed f
 	return job.err
 }
 
+func (e *liteEngine) look(ctx context.Context, fn func(*Tx) error) error { return e.view(ctx, fn) }
+
 func (e *liteEngine) view(ctx context.Context, fn func(*Tx) error) error {
 	var reader *liteConn
 	select {

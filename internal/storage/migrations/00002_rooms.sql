@@ -2,6 +2,17 @@
 -- Rooms. Event ids, room ids and user ids are text; positions are those of the
 -- table stream.
 
+-- The processes that have this database open, on PostgreSQL (nodes.go).
+-- alive_until is the end of a lease by the database's clock; shared says that
+-- the process answers nothing from memory, as others may have changed it.
+CREATE TABLE nodes (
+    id          TEXT    NOT NULL PRIMARY KEY,
+    started_at  BIGINT  NOT NULL,
+    alive_until BIGINT  NOT NULL,
+    shared      BOOLEAN NOT NULL
+);
+DROP TABLE holder;
+
 -- The state of rooms, as persistent trees (internal/state): id is the start of
 -- the SHA-256 of body, so that the same state has the same root.
 CREATE TABLE state_nodes (
