@@ -1,6 +1,7 @@
-// Package oracle compares what this program computes with what another
-// implementation of the specification does. It is a module of its own, so that
-// the other implementation is no dependency of the server.
+// Package oracle compares what this program computes with what other
+// implementations of the specification do. It is a module of its own, so that
+// they are no dependencies of the server. One of them needs Go's new JSON: run it
+// with GOEXPERIMENT=jsonv2, as `make test` does.
 package oracle
 
 import (
