@@ -359,4 +359,3 @@ func withCreator(v *event.Version, content string) string {
 	}
 	return strings.Replace(content, "CREATOR", creator, 1)
 }
-

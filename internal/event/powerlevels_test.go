@@ -57,7 +57,7 @@ func TestLevelOutOfRangeIsRefused(t *testing.T) {
 
 func TestPowerLevelsThatNothingSays(t *testing.T) {
 	for _, tc := range []struct {
-		version            string
+		version             string
 		creator, additional int64
 	}{{"1", 100, 0}, {"11", 100, 0}, {"12", event.InfiniteLevel, event.InfiniteLevel}} {
 		v := version(t, tc.version)
