@@ -28,6 +28,7 @@ var domain = []string{
 	"internal/deactivation",
 	"internal/identity",
 	"internal/job",
+	"internal/push",
 	"internal/room",
 	"internal/serverkey",
 }
@@ -48,6 +49,7 @@ var imports = map[string][]string{
 	"internal/storage":             {"internal/crash", "internal/event", "internal/matrix"},
 	"internal/storage/storagetest": {"internal/storage"},
 	"internal/state":               {"internal/event", "internal/matrix", "internal/storage"},
+	"internal/door":                {"internal/event", "internal/matrix", "internal/state", "internal/storage"},
 
 	"internal/appservice": {"internal/matrix"},
 	"internal/identity":   {"internal/event", "internal/matrix", "internal/outbound"},
@@ -61,9 +63,12 @@ var imports = map[string][]string{
 		"internal/account", "internal/door", "internal/event", "internal/job", "internal/matrix", "internal/state",
 		"internal/storage",
 	},
+	"internal/push": {
+		"internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",
+	},
 	"internal/deactivation": {
 		"internal/account", "internal/event", "internal/identity", "internal/job", "internal/mail",
-		"internal/matrix", "internal/storage",
+		"internal/matrix", "internal/push", "internal/storage",
 	},
 
 	"internal/wire":          {"internal/matrix", "internal/metrics"},

@@ -32,6 +32,7 @@ import (
 	"lethe/internal/matrix"
 	"lethe/internal/metrics"
 	"lethe/internal/outbound"
+	"lethe/internal/push"
 	"lethe/internal/room"
 	"lethe/internal/serverkey"
 	"lethe/internal/storage"
@@ -57,6 +58,7 @@ type Server struct {
 	Deactivations *deactivation.Service
 	Jobs          *job.Runner
 	Rooms         *room.Service
+	Push          *push.Service
 
 	settings    config.Settings
 	opts        Options
@@ -133,6 +135,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	sender := s.mail(cas)
 	s.Accounts = account.New(s.DB, s.accountOptions(sender, ids, out))
 	s.buildRooms()
+	s.Push = push.New(s.DB)
 	s.Jobs = job.NewRunner(s.DB, job.Options{Now: s.opts.Now, Log: s.opts.Log, Workers: workers})
 	s.Deactivations = deactivation.New(s.DB, s.Jobs, s.Accounts, ids, deactivation.Options{
 		ServerName: name, Now: s.opts.Now, Log: s.opts.Log, Key: s.key,

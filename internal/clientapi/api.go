@@ -9,6 +9,7 @@ import (
 	"lethe/internal/appservice"
 	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
+	"lethe/internal/push"
 	"lethe/internal/room"
 	"lethe/internal/wire"
 )
@@ -19,6 +20,7 @@ type API struct {
 	Deactivations *deactivation.Service
 	Appservices   *appservice.Registry
 	Rooms         *room.Service
+	Push          *push.Service
 	Limits        Limits
 	Options       Options
 }
@@ -61,6 +63,7 @@ func (a *API) Routes() []wire.Route {
 		a.threepidRoutes(),
 		a.profileRoutes(),
 		a.accountDataRoutes(),
+		a.pushRuleRoutes(),
 		a.adminRoutes(),
 		a.deactivateRoutes(),
 		a.roomRoutes(),

@@ -5,7 +5,7 @@
 // inventory of everything this server knows about a person, and what is made of
 // it: the preview, the export and the receipt.
 //
-// May import: matrix, event, storage, account, identity, mail, job.
+// May import: matrix, event, storage, account, identity, mail, job, push.
 //
 // Never: a request or an answer of HTTP. It alone writes deactivated_at.
 package deactivation

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"lethe/internal/matrix"
+	"lethe/internal/push"
 	"lethe/internal/storage"
 )
 
@@ -151,8 +152,16 @@ func exportThreepids(tx *storage.Tx, a storage.Account) (any, error) {
 // beside it.
 func exportAccountData(tx *storage.Tx, a storage.Account) (any, error) {
 	data, err := tx.AllAccountData(a.UserID)
+	if err != nil {
+		return nil, err
+	}
 	global, rooms := []object{}, map[string][]object{}
 	for _, d := range data {
+		if d.RoomID == "" && d.Type == push.DataType {
+			if d.Content, err = push.AccountData(a.UserID, d.Content); err != nil {
+				return nil, err
+			}
+		}
 		entry := object{"type": d.Type, "content": jsontext.Value(d.Content)}
 		if d.RoomID == "" {
 			global = append(global, entry)
@@ -160,7 +169,7 @@ func exportAccountData(tx *storage.Tx, a storage.Account) (any, error) {
 			rooms[d.RoomID] = append(rooms[d.RoomID], entry)
 		}
 	}
-	return object{"events": global, "rooms": rooms}, err
+	return object{"events": global, "rooms": rooms}, nil
 }
 
 // maxEndings bounds the endings of an export: an account that was reactivated
