@@ -1,7 +1,12 @@
-// Package event is the arithmetic of what servers sign: canonical JSON, and
-// signatures of JSON objects and of requests.
+// Package event is the arithmetic of what servers sign, and of what rooms are made
+// of: canonical JSON, signatures of JSON objects and of requests, and events in
+// all room versions.
 //
-// Holds: [Canonical], [SigningKey], [SignJSON], [VerifyJSON], [SignRequest].
+// Holds: [Canonical], [SigningKey], [SignJSON], [VerifyJSON], [SignRequest];
+// [Version], what differs between the room versions; [Event], read ([Parse],
+// [Load]), made ([Build]), redacted ([RedactJSON]) and checked
+// ([VerifySignatures]); the auth rules ([Authorize], [CheckAuthEvents]) and state
+// resolution ([Resolve]).
 //
 // May import: matrix.
 //

@@ -106,7 +106,7 @@ func appendRedacted(out []byte, v *Version, typ string, raw []byte, signatures b
 
 // appendContent writes what stays of the content of an event of a type.
 func (k *kept) appendContent(out []byte, typ string, content []byte) []byte {
-	if k.wholeCreate && typ == typeCreate {
+	if k.wholeCreate && typ == typeCreate && content[0] == '{' {
 		return append(out, content...)
 	}
 	keys := k.content[typ]

@@ -120,12 +120,15 @@ func TestRedactionLeavesTheBytesThatStay(t *testing.T) {
 			`{"\u0074ype":"m.room.\u006dember","content":{"m\u0065mbership":"join"}}`,
 		},
 		{`{"type":"m.room.member","content":7}`, `{"type":"m.room.member","content":{}}`},
+		{`{"type":"m.room.create","content":null}`, `{"type":"m.room.create","content":{}}`},
 		{`{"type":7,"content":{"a":1}}`, `{"type":7,"content":{}}`},
 		{`{}`, `{}`},
 		{`{"x":1}`, `{}`},
 	} {
-		if got, err := event.RedactJSON(v, []byte(tc.in)); err != nil || string(got) != tc.want {
-			t.Errorf("%s became %s, %v, want %s", tc.in, got, err, tc.want)
+		for _, v := range []*event.Version{v, mustVersion(t, "11")} {
+			if got, err := event.RedactJSON(v, []byte(tc.in)); err != nil || string(got) != tc.want {
+				t.Errorf("%s became %s, %v, want %s", tc.in, got, err, tc.want)
+			}
 		}
 	}
 	for _, broken := range []string{``, `[]`, `7`, `{`, `{"type"`, `{"type":"x`, `{"type":}`, `{"a":1}x`, `{"a":{]}`, `{7:1}`, `"x"`} {
@@ -143,71 +146,68 @@ func redactModel(v *event.Version, raw []byte) string {
 	if dec.Decode(&e) != nil {
 		return ""
 	}
-	n := numbered(v)
-	only := func(m map[string]any, keys ...string) map[string]any {
-		out := map[string]any{}
-		for _, key := range keys {
-			if value, ok := m[key]; ok {
-				out[key] = value
-			}
-		}
-		return out
-	}
 	keys := strings.Fields("event_id type room_id sender state_key content hashes signatures depth prev_events auth_events origin_server_ts")
-	if n <= 10 {
+	if numbered(v) <= 10 {
 		keys = append(keys, "prev_state", "origin", "membership")
 	}
-	content, _ := e["content"].(map[string]any)
 	e = only(e, keys...)
-	switch e["type"] {
-	case "m.room.member":
-		invite, isObject := content["third_party_invite"].(map[string]any)
-		keys := []string{"membership"}
-		if n >= 9 {
-			keys = append(keys, "join_authorised_via_users_server")
+	if content, ok := e["content"]; ok {
+		object, ok := content.(map[string]any)
+		if !ok {
+			object = map[string]any{}
 		}
-		content = only(content, keys...)
-		if n >= 11 && isObject {
-			content["third_party_invite"] = only(invite, "signed")
-		}
-	case "m.room.create":
-		if n < 11 {
-			content = only(content, "creator")
-		}
-	case "m.room.join_rules":
-		keys := []string{"join_rule"}
-		if n >= 8 {
-			keys = append(keys, "allow")
-		}
-		content = only(content, keys...)
-	case "m.room.power_levels":
-		keys := strings.Fields("ban events events_default kick redact state_default users users_default")
-		if n >= 11 {
-			keys = append(keys, "invite")
-		}
-		content = only(content, keys...)
-	case "m.room.history_visibility":
-		content = only(content, "history_visibility")
-	case "m.room.aliases":
-		keys := []string{"aliases"}
-		if n >= 6 {
-			keys = nil
-		}
-		content = only(content, keys...)
-	case "m.room.redaction":
-		keys := []string{"redacts"}
-		if n < 11 {
-			keys = nil
-		}
-		content = only(content, keys...)
-	default:
-		content = map[string]any{}
-	}
-	if _, ok := e["content"]; ok {
-		e["content"] = content
+		e["content"] = redactContentModel(numbered(v), e["type"], object)
 	}
 	out, _ := json.Marshal(e)
 	return string(out)
+}
+
+func only(m map[string]any, keys ...string) map[string]any {
+	out := map[string]any{}
+	for _, key := range keys {
+		if value, ok := m[key]; ok {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+func redactContentModel(n int, typ any, content map[string]any) map[string]any {
+	var keys string
+	since := func(first int, more string) {
+		if n >= first {
+			keys += " " + more
+		}
+	}
+	switch typ {
+	case "m.room.member":
+		since(1, "membership")
+		since(9, "join_authorised_via_users_server")
+	case "m.room.create":
+		if n >= 11 {
+			return content
+		}
+		since(1, "creator")
+	case "m.room.join_rules":
+		since(1, "join_rule")
+		since(8, "allow")
+	case "m.room.power_levels":
+		since(1, "ban events events_default kick redact state_default users users_default")
+		since(11, "invite")
+	case "m.room.history_visibility":
+		since(1, "history_visibility")
+	case "m.room.aliases":
+		if n < 6 {
+			since(1, "aliases")
+		}
+	case "m.room.redaction":
+		since(11, "redacts")
+	}
+	out := only(content, strings.Fields(keys)...)
+	if invite, ok := content["third_party_invite"].(map[string]any); ok && typ == "m.room.member" && n >= 11 {
+		out["third_party_invite"] = only(invite, "signed")
+	}
+	return out
 }
 
 func TestRedactionIsThatOfTheModel(t *testing.T) {

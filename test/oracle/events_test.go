@@ -283,22 +283,26 @@ func TestKnownDifferencesOfEvents(t *testing.T) {
 		in, want      string
 	}{
 		{ // What redaction does not name, it does not touch; ids are hashes of the result.
-			"large integers are not rounded", "gomatrixserverlib", []string{"1", "2", "3", "4", "5"},
+			"large integers are not rounded", "gomatrixserverlib",
+			[]string{"1", "2", "3", "4", "5"},
 			`{"content":{"users_default":9007199254740993},"type":"m.room.power_levels"}`,
 			`{"content":{"users_default":9007199254740993},"type":"m.room.power_levels"}`,
 		},
 		{ // rooms/v11, Redactions: "it allows the `signed` key of the `third_party_invite` key".
-			"signed of a third-party invite stays", "gomatrixserverlib", []string{"11", "12"},
+			"signed of a third-party invite stays", "gomatrixserverlib",
+			[]string{"11", "12"},
 			`{"content":{"membership":"invite","third_party_invite":{"display_name":"a","signed":{"token":"t"}}},"type":"m.room.member"}`,
 			`{"content":{"membership":"invite","third_party_invite":{"signed":{"token":"t"}}},"type":"m.room.member"}`,
 		},
 		{ // rooms/v1 and later, Redactions: `redacts` is not in the list before rooms/v11, which has it in the content.
-			"redacts of a redaction goes", "mautrix", []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
+			"redacts of a redaction goes", "mautrix",
+			[]string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"},
 			`{"content":{},"redacts":"$x","type":"m.room.redaction"}`,
 			`{"content":{},"type":"m.room.redaction"}`,
 		},
 		{ // rooms/v11, Event format: the key "is no longer redacted, but will only contain the `signed` key".
-			"third-party invite without signed stays", "mautrix", []string{"11", "12"},
+			"third-party invite without signed stays", "mautrix",
+			[]string{"11", "12"},
 			`{"content":{"membership":"invite","third_party_invite":{"display_name":"a"}},"type":"m.room.member"}`,
 			`{"content":{"membership":"invite","third_party_invite":{}},"type":"m.room.member"}`,
 		},
