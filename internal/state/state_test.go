@@ -134,6 +134,43 @@ func walk(tx *storage.Tx, steps []entries, ask []event.Key) error {
 	return nil
 }
 
+func TestATreeThatShrinksLeavesNothingBehind(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		rapid.Check(t, func(t *rapid.T) {
+			m := crowd(rapid.IntRange(5, 40).Draw(t, "people"))
+			step := entries{}
+			for _, k := range slices.SortedFunc(maps.Keys(m), func(a, b event.Key) int { return strings.Compare(m[a], m[b]) }) {
+				switch rapid.IntRange(0, 3).Draw(t, "fate") {
+				case 0: // it stays
+				case 1:
+					step[k] = "$new"
+				default:
+					step[k] = ""
+				}
+			}
+			err := db.Update(t.Context(), func(tx *storage.Tx) error { return walk(tx, []entries{m, step}, nil) })
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+func TestKeysThatAreTheSameTextAreApart(t *testing.T) {
+	text := strings.Repeat("a", 600)
+	m := entries{}
+	for i := range text {
+		m[event.Key{Type: text[:i], StateKey: text[i:]}] = eventID(i)
+	}
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		root := put(t, db, state.New(), state.Root{}, m)
+		update(t, db, func(tx *storage.Tx) error {
+			got, err := all(tx, room, root)
+			return errors.Join(err, differ("all", m, got))
+		})
+	})
+}
+
 // differ is an error that shows a difference.
 func differ[T any](what string, want, got T) error {
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -277,7 +314,7 @@ func TestANodeThatIsLostOrDamagedIsAnError(t *testing.T) {
 			want string
 		}{
 			"lost":        {state.Root{1}, "", "has lost its node 01"},
-			"another":     {state.Root{2}, long, "is damaged: node 02"},
+			"another":     {state.Root{2}, "\x01\x01a\x01\x01k\x01i", "is not what it was"},
 			"no format":   {state.IDOf(long), long, "its body cannot be read"},
 			"cut off":     {state.IDOf("\x01\x01a\x01"), "\x01\x01a\x01", "its body cannot be read"},
 			"empty child": {state.IDOf("\x02\x00\x01\x11"), "\x02\x00\x01\x11", "its body cannot be read"},
