@@ -31,6 +31,8 @@ type Settings struct {
 	DeactivationGrace    Duration `name:"deactivation-grace" default:"0s" help:"How long an ending can be taken back, as 7d. 0s: not at all."`
 	DeactivationWait     Duration `name:"deactivation-unbind-wait" default:"5s" help:"How long the answer to a deactivation waits for identity servers."`
 	DeactivatedLogin     string   `name:"deactivated-login" enum:"tell,hide" default:"tell" help:"A login to an ended account is told so (M_USER_DEACTIVATED), or gets M_FORBIDDEN as a wrong password does."`
+	ErasureReaders       string   `name:"erasure-readers" enum:"spec,at_event" default:"spec" help:"Which local users still read what the erased have sent: those who could before the erasure (spec), or of them those alone who were in the room when it was sent (at_event)."`
+	ErasureServers       string   `name:"erasure-servers" enum:"all,joined_later" default:"all" help:"Which servers get what the erased have sent in its redacted form: all, or those alone that were not in the room when it was sent (joined_later)."`
 	QueryToken           string   `name:"query-token" enum:"on,off" default:"on" help:"Take access tokens from the query of a request, too (deprecated, still used)."`
 	AccessTokenLifetime  Duration `name:"access-token-lifetime" default:"1h" help:"Lifetime of access tokens that can be refreshed."`
 	RefreshTokenLifetime Duration `name:"refresh-token-lifetime" default:"0s" help:"Lifetime of unused refresh tokens. 0s: for ever."`

@@ -60,11 +60,11 @@ func newCaches(bytes int64) caches {
 	return caches{
 		events: newFresh[string, matrix.RoomID](&otter.Options[string, entry[*storage.Event]]{
 			MaximumWeight: uint64(bytes) * 3 / 4,
-			Weigher:       func(_ string, e entry[*storage.Event]) uint32 { return uint32(len(e.value.JSON()) + eventBytes) },
+			Weigher:       func(_ string, e entry[*storage.Event]) uint32 { return uint32(e.value.Size() + eventBytes) },
 		}),
 		redacted: otter.Must(&otter.Options[string, *event.Event]{
 			MaximumWeight: uint64(bytes) / 4,
-			Weigher:       func(_ string, e *event.Event) uint32 { return uint32(len(e.JSON()) + eventBytes) },
+			Weigher:       func(_ string, e *event.Event) uint32 { return uint32(e.Size() + eventBytes) },
 		}),
 		moments:   otter.Must(&otter.Options[instant, moment]{MaximumSize: momentEntries}),
 		pasts:     newFresh[member, member](&otter.Options[member, entry[*past]]{MaximumSize: pastEntries}),
@@ -146,17 +146,30 @@ func (d *Door) Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, 
 	if len(missing) == 0 {
 		return found, nil
 	}
+	delivered := d.delivered.Load()
 	read, err := tx.Events(missing)
 	if err != nil {
 		return nil, err
 	}
 	for id, e := range read {
-		if err := d.events.put(tx, id, e); err != nil {
+		found[id] = e
+		if err := d.keep(tx, e, delivered); err != nil {
 			return nil, err
 		}
-		found[id] = e
 	}
 	return found, nil
+}
+
+// keep puts an event into the cache. Where something may be rolled back, it keeps
+// only what was committed up to the position delivered, before it was read.
+func (d *Door) keep(tx *storage.Tx, e *storage.Event, delivered int64) error {
+	if tx.ReadOnly() {
+		return d.events.put(tx, e.ID(), e)
+	}
+	if arrival(e) <= delivered && e.RedactedBy == "" && !e.Erased {
+		d.events.cache.Set(e.ID(), entry[*storage.Event]{e, delivered})
+	}
+	return nil
 }
 
 // Event returns one event as [Door.Events] does, or [storage.ErrNotFound].

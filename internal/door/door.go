@@ -41,6 +41,9 @@ type Door struct {
 
 	// delivered is the position up to which changes have come to [Door.Changed].
 	delivered atomic.Int64
+	// caughtUp is the term of [storage.DB.Alone] in which everything of other
+	// processes has come.
+	caughtUp atomic.Uint64
 
 	loading  sync.Mutex // held while the erasures are read
 	erasures atomic.Pointer[erasures]

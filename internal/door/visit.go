@@ -71,16 +71,24 @@ func (d *Door) Enter(tx *storage.Tx, who Reader, room matrix.RoomID) (*Visit, er
 // other processes that have not come to [Door.Changed]: of those it reads the
 // erasures.
 func (v *Visit) catchUp() (cached bool, err error) {
+	d := v.d
 	if !v.tx.ReadOnly() {
 		return false, nil
 	}
-	if v.d.db.Engine() == "sqlite" {
-		return true, nil // one process has the database
+	term, alone := d.db.Alone()
+	if alone && d.caughtUp.Load() == term {
+		return true, nil
 	}
-	delivered := v.d.delivered.Load()
+	delivered := d.delivered.Load()
 	pos, err := v.tx.Pos()
-	if err != nil || pos <= delivered {
-		return true, err
+	switch {
+	case err != nil:
+		return false, err
+	case pos <= delivered && alone:
+		d.caughtUp.Store(term)
+		return true, nil
+	case pos <= delivered:
+		return true, nil
 	}
 	list, err := v.tx.ErasuresAfter(delivered)
 	v.erased = byUser(list)
