@@ -26,6 +26,9 @@ var domain = []string{
 	"internal/account",
 	"internal/appservice",
 	"internal/deactivation",
+	"internal/door",
+	"internal/filter",
+	"internal/history",
 	"internal/identity",
 	"internal/job",
 	"internal/push",
@@ -57,6 +60,12 @@ var imports = map[string][]string{
 	"internal/serverkey":  {"internal/event", "internal/matrix", "internal/storage"},
 	"internal/account": {
 		"internal/event", "internal/identity", "internal/mail", "internal/matrix", "internal/ratelimit",
+		"internal/storage",
+	},
+	"internal/position": {"internal/matrix"},
+	"internal/filter":   {"internal/event", "internal/matrix"},
+	"internal/history": {
+		"internal/door", "internal/event", "internal/filter", "internal/matrix", "internal/position", "internal/state",
 		"internal/storage",
 	},
 	"internal/room": {
@@ -191,6 +200,34 @@ func TestOnlyTheAPIServesHTTP(t *testing.T) {
 			if x, ok := s.X.(*ast.Ident); ok && x.Name == name {
 				t.Errorf("%s: http.%s: only %s may serve HTTP",
 					f.fset.Position(s.Pos()), s.Sel.Name, strings.Join(servePackages, ", "))
+			}
+			return true
+		})
+	}
+}
+
+// readEvents are the packages that may read what an event says: those that
+// decide by it, the door that lets it out, and the one that replaces it on disk.
+var readEvents = []string{
+	"internal/deactivation", "internal/door", "internal/event", "internal/push", "internal/room", "internal/state",
+	"internal/storage",
+}
+
+// Everywhere else an event is what came through the door. It goes by the names of
+// methods without parameters, whatever they are of.
+func TestOnlyTheDoorLetsTheContentOfAnEventOut(t *testing.T) {
+	for _, f := range files(t) {
+		if f.test || slices.Contains(readEvents, f.dir) || !below(f.dir, "internal") {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) > 0 {
+				return true
+			}
+			if s, ok := call.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "JSON" || s.Sel.Name == "Content") {
+				t.Errorf("%s: %s() of an event: what leaves goes through internal/door",
+					f.fset.Position(s.Pos()), s.Sel.Name)
 			}
 			return true
 		})

@@ -25,7 +25,10 @@ import (
 	"lethe/internal/appservice"
 	"lethe/internal/config"
 	"lethe/internal/deactivation"
+	"lethe/internal/door"
 	"lethe/internal/event"
+	"lethe/internal/history"
+	"lethe/internal/hub"
 	"lethe/internal/identity"
 	"lethe/internal/job"
 	"lethe/internal/mail"
@@ -36,6 +39,7 @@ import (
 	"lethe/internal/room"
 	"lethe/internal/serverkey"
 	"lethe/internal/storage"
+	"lethe/internal/syncing"
 )
 
 // workers is how many jobs run at once. Most wait for other hosts, and one that
@@ -65,6 +69,8 @@ type Server struct {
 	key         event.SigningKey
 	appservices *appservice.Registry
 	metrics     *metrics.Metrics
+	hub         *hub.Hub
+	syncing     *syncing.Service
 	baseURL     string
 }
 
@@ -134,9 +140,9 @@ func (s *Server) build(ctx context.Context) (err error) {
 	ids := identity.New(out, name, s.key)
 	sender := s.mail(cas)
 	s.Accounts = account.New(s.DB, s.accountOptions(sender, ids, out))
-	s.buildRooms()
 	s.Push = push.New(s.DB)
 	s.Jobs = job.NewRunner(s.DB, job.Options{Now: s.opts.Now, Log: s.opts.Log, Workers: workers})
+	s.buildRooms()
 	s.Deactivations = deactivation.New(s.DB, s.Jobs, s.Accounts, ids, deactivation.Options{
 		ServerName: name, Now: s.opts.Now, Log: s.opts.Log, Key: s.key,
 		Grace: s.settings.DeactivationGrace.D(), UnbindWait: s.settings.DeactivationWait.D(),
@@ -174,6 +180,8 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		Messages:        s.limiter(set.RateMail),
 		HideDeactivated: set.DeactivatedLogin == "hide", BaseURL: s.baseURL, Mail: sender, Identity: ids,
 		TokenChecked: s.metrics.TokenCheck,
+		// Whoever waits with a session looks whether it is still there.
+		Forgotten: func(user matrix.UserID) { s.hub.Rouse(user) },
 	}
 	if set.SMSGateway != "" {
 		opts.SendText = textSender(out, set.SMSGateway)

@@ -1,23 +1,27 @@
 package app
 
 import (
+	"lethe/internal/door"
+	"lethe/internal/history"
+	"lethe/internal/hub"
 	"lethe/internal/matrix"
 	"lethe/internal/room"
 	"lethe/internal/state"
-	"lethe/internal/storage"
+	"lethe/internal/syncing"
 )
 
 // buildRooms makes what serves rooms.
 func (s *Server) buildRooms() {
+	name := matrix.ServerName(s.settings.ServerName)
 	trees := state.New()
-	s.Rooms = room.New(s.DB, trees, stored{}, room.Options{
-		ServerName: matrix.ServerName(s.settings.ServerName), Key: s.key, Now: s.opts.Now, Log: s.opts.Log,
+	s.door = door.New(s.DB, trees, door.Options{
+		ServerName: name, Now: s.opts.Now, Readers: s.settings.ErasureReaders, Servers: s.settings.ErasureServers,
 	})
-}
-
-// stored reads events from the database each time.
-type stored struct{}
-
-func (stored) Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, error) {
-	return tx.Events(ids)
+	s.hub = hub.New(s.DB, s.door.Changed)
+	s.syncing = syncing.New(s.DB, s.hub, s.door, trees, syncing.Options{})
+	s.History = history.New(s.DB, s.door, trees)
+	s.Rooms = room.New(s.DB, trees, s.door, room.Options{
+		ServerName: name, Key: s.key, Now: s.opts.Now, Log: s.opts.Log,
+		Jobs: s.Jobs,
+	})
 }

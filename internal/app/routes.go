@@ -77,8 +77,8 @@ func (s *Server) health(r *wire.Request) (any, error) {
 func (s *Server) clientAPI() *clientapi.API {
 	set := &s.settings
 	api := &clientapi.API{
-		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Rooms: s.Rooms,
-		Push: s.Push, Limits: s.limits(),
+		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Rooms: s.Rooms, History: s.History,
+		Push: s.Push, Syncing: s.syncing, Limits: s.limits(),
 		Options: clientapi.Options{
 			ServerName: matrix.ServerName(set.ServerName), QueryToken: set.QueryToken == "on",
 			Registration: set.Registration, Guests: set.Guests, RequireEmail: set.RequireEmail,

@@ -68,6 +68,9 @@ func (s *Server) run(ctx context.Context, endpoints []endpoint, ready func()) er
 	var work errgroup.Group
 	work.Go(func() error { return s.Jobs.Run(upkeep) })
 	work.Go(func() error { s.Accounts.Run(upkeep); return nil })
+	work.Go(func() error { s.hub.Run(upkeep); return nil })
+	// Those who wait for something new are answered when the server stops.
+	defer context.AfterFunc(gctx, s.hub.Stop)()
 	for _, e := range endpoints {
 		requests.Go(func() error { return s.serve(gctx, e) })
 	}
