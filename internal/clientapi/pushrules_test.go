@@ -74,16 +74,17 @@ func TestPushRulesComeBackAsTheyWereSet(t *testing.T) {
 		sound := []any{"notify", object{"set_tweak": "sound", "value": "cakealarm.wav"}}
 		conditions := []any{
 			object{"kind": "event_match", "key": "content.body", "pattern": "beer"},
-			object{"kind": "room_member_count", "is": "<=10"}, object{"kind": "org.example.moon", "phase": []any{1.0}},
+			object{"kind": "room_member_count", "is": "<=10"},
+			object{"kind": "org.example.moon", "phase": []any{1.0}},
 		}
 		for path, rule := range map[string]struct{ sent, want object }{
 			"content/SSByZWFsbHk": {object{"pattern": "cake", "actions": sound}, object{"pattern": "cake", "actions": sound}},
 			"override/U2VlIHlvdQ": {
 				object{"conditions": conditions, "actions": sound}, object{"conditions": conditions, "actions": sound},
 			},
-			"underride/bare":                      {object{"actions": sound, "conditions": nil}, object{"conditions": []any{}, "actions": sound}},
+			"underride/bare":                       {object{"actions": sound, "conditions": nil}, object{"conditions": []any{}, "actions": sound}},
 			"room/%21dj234r78wl45Gh4D:example.org": {object{"actions": []any{}}, object{"actions": []any{}}},
-			"sender/%40spambot%3Aexample.org":     {object{"actions": []any{"dont_notify", "coalesce"}}, object{"actions": []any{}}},
+			"sender/%40spambot%3Aexample.org":      {object{"actions": []any{"dont_notify", "coalesce"}}, object{"actions": []any{}}},
 		} {
 			path = rulesPath + "global/" + path
 			check(t, s,

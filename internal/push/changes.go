@@ -152,7 +152,8 @@ func (c *changes) store() ([]byte, error) {
 	}
 	stored, err := json.Marshal(c, json.Deterministic(true))
 	if err == nil && (len(stored) > maxStored || n > maxConditions) {
-		err = matrix.Errorf(matrix.CodeTooLarge, "Your push rules would have more than %d bytes, or %d conditions.", maxStored, maxConditions)
+		err = matrix.Errorf(matrix.CodeTooLarge,
+			"Your push rules would have more than %d bytes, or %d conditions.", maxStored, maxConditions)
 	}
 	return stored, err
 }
