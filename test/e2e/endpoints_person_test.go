@@ -60,6 +60,42 @@ func (w *world) personalData(other *person) {
 	p.openID()
 }
 
+// pushRules are a rule of each kind, and the predefined ones.
+func (w *world) pushRules() {
+	p := w.register(w.t, "peggy")
+	const rules = v3 + "/pushrules/"
+	w.client.call(http.MethodGet, rules, nil).want(http.StatusUnauthorized, "M_MISSING_TOKEN")
+	w.client.call(http.MethodGet, rules+"global/", nil).want(http.StatusUnauthorized, "M_MISSING_TOKEN")
+	conditions := []object{{"kind": "event_match", "key": "content.body", "pattern": "beer"}, {"kind": "room_member_count", "is": "<=10"}}
+	for rule, body := range map[string]object{
+		"override/beer":   {"conditions": conditions, "actions": []any{"notify"}},
+		"underride/beer":  {"conditions": conditions, "actions": []any{"notify", object{"set_tweak": "highlight"}}},
+		"content/nocake":  {"pattern": "cake*lie", "actions": []any{"notify", object{"set_tweak": "sound", "value": "default"}}},
+		"room/!a:b.org":   {"actions": []any{}},
+		"sender/@a:b.org": {"actions": []any{}},
+	} {
+		at := rules + "global/" + rule
+		p.call(http.MethodGet, at, nil).want(http.StatusNotFound, "M_NOT_FOUND")
+		p.call(http.MethodDelete, at, nil).want(http.StatusNotFound, "M_NOT_FOUND")
+		p.call(http.MethodPut, at+"?before=none", body).want(http.StatusBadRequest, "M_UNKNOWN")
+		for _, of := range []string{"enabled", "actions"} {
+			body := object{"enabled": false, "actions": []any{"notify"}}
+			p.call(http.MethodGet, at+"/"+of, nil).want(http.StatusNotFound, "M_NOT_FOUND")
+			p.call(http.MethodPut, at+"/"+of, body).want(http.StatusNotFound, "M_NOT_FOUND")
+		}
+		p.call(http.MethodPut, at, body).want(http.StatusOK, "")
+		p.call(http.MethodPut, at+"/enabled", object{"enabled": false}).want(http.StatusOK, "")
+		p.call(http.MethodPut, at+"/actions", object{"actions": []any{"notify"}}).want(http.StatusOK, "")
+		for _, of := range []string{"", "/enabled", "/actions"} {
+			p.call(http.MethodGet, at+of, nil).want(http.StatusOK, "")
+		}
+	}
+	for _, all := range []string{rules, rules + "global/", path(v3+"/user/%s/account_data/m.push_rules", p.id)} {
+		p.call(http.MethodGet, all, nil).want(http.StatusOK, "")
+	}
+	p.call(http.MethodDelete, rules+"global/content/nocake", nil).want(http.StatusOK, "")
+}
+
 // moderation is what a server administrator may do to others, and what those
 // still can.
 func (w *world) moderation(admin *person) {

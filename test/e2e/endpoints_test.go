@@ -83,6 +83,7 @@ func (w *world) openServer() {
 	w.phoneNumbers()
 	w.profiles(admin)
 	w.personalData(admin)
+	w.pushRules()
 	w.moderation(admin)
 	w.bridge()
 	w.endings(admin)
