@@ -69,8 +69,8 @@ var imports = map[string][]string{
 		"internal/storage",
 	},
 	"internal/room": {
-		"internal/account", "internal/door", "internal/event", "internal/job", "internal/matrix", "internal/state",
-		"internal/storage",
+		"internal/account", "internal/door", "internal/event", "internal/identity", "internal/job", "internal/matrix",
+		"internal/state", "internal/storage",
 	},
 	"internal/push": {
 		"internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",

@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"lethe/internal/identity"
@@ -77,7 +76,7 @@ const maxBindings = 100
 func (s *Service) Bind(ctx context.Context, user matrix.UserID, server matrix.ServerName, accessToken, sid, secret string) error {
 	pid, err := s.opts.Identity.Validated(ctx, server, accessToken, sid, secret)
 	if err != nil {
-		return bindError(err)
+		return identity.Explain(err)
 	}
 	b := storage.Binding{Threepid: pid, UserID: user, IDServer: server, BoundAt: s.now()}
 	var known bool
@@ -122,7 +121,7 @@ func bindable(tx *storage.Tx, b storage.Binding) (known bool, err error) {
 func (s *Service) settle(ctx context.Context, b storage.Binding, known bool, result error) error {
 	refused := errors.Is(result, identity.ErrRefused)
 	if result != nil && !refused {
-		return bindError(result)
+		return identity.Explain(result)
 	}
 	var live bool
 	err := s.db.Update(context.WithoutCancel(ctx), func(tx *storage.Tx) (err error) {
@@ -136,28 +135,11 @@ func (s *Service) settle(ctx context.Context, b storage.Binding, known bool, res
 	case err != nil:
 		return err
 	case refused:
-		return bindError(result)
+		return identity.Explain(result)
 	case !live:
 		return errUnknownToken
 	}
 	return nil
-}
-
-// bindError tells a client what the identity server said.
-func bindError(err error) error {
-	var status *identity.StatusError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &status) && errors.Is(err, identity.ErrRefused):
-		code := status.Code
-		if code == "" {
-			code = matrix.CodeUnknown
-		}
-		return matrix.Errorf(code, "The identity server refused this.").WithStatus(http.StatusBadRequest).Because(err)
-	}
-	return matrix.Errorf(matrix.CodeUnknown, "The identity server could not be asked.").
-		WithStatus(http.StatusBadGateway).Because(err)
 }
 
 // Unbind takes back associations of an identifier of user at one identity

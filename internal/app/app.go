@@ -142,7 +142,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	s.Accounts = account.New(s.DB, s.accountOptions(sender, ids, out))
 	s.Push = push.New(s.DB)
 	s.Jobs = job.NewRunner(s.DB, job.Options{Now: s.opts.Now, Log: s.opts.Log, Workers: workers})
-	s.buildRooms()
+	s.buildRooms(ids)
 	s.Deactivations = deactivation.New(s.DB, s.Jobs, s.Accounts, ids, deactivation.Options{
 		ServerName: name, Now: s.opts.Now, Log: s.opts.Log, Key: s.key,
 		Grace: s.settings.DeactivationGrace.D(), UnbindWait: s.settings.DeactivationWait.D(),

@@ -4,6 +4,7 @@ import (
 	"lethe/internal/door"
 	"lethe/internal/history"
 	"lethe/internal/hub"
+	"lethe/internal/identity"
 	"lethe/internal/matrix"
 	"lethe/internal/room"
 	"lethe/internal/state"
@@ -11,7 +12,7 @@ import (
 )
 
 // buildRooms makes what serves rooms.
-func (s *Server) buildRooms() {
+func (s *Server) buildRooms(ids *identity.Client) {
 	name := matrix.ServerName(s.settings.ServerName)
 	trees := state.New()
 	s.door = door.New(s.DB, trees, door.Options{
@@ -22,6 +23,6 @@ func (s *Server) buildRooms() {
 	s.History = history.New(s.DB, s.door, trees)
 	s.Rooms = room.New(s.DB, trees, s.door, room.Options{
 		ServerName: name, Key: s.key, Now: s.opts.Now, Log: s.opts.Log,
-		Jobs: s.Jobs,
+		Identity: ids, Jobs: s.Jobs,
 	})
 }

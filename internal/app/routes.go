@@ -113,6 +113,7 @@ func (s *Server) limits() clientapi.Limits {
 		Address: limiter(set.RateAddress), Account: limiter(set.RateAccount), Login: limiter(set.RateLogin),
 		Register: limiter(set.RateRegister), Mail: limiter(set.RateMail),
 		UnknownToken: limiter(set.RateUnknownToken), Deactivate: limiter(set.RateDeactivate),
+		Invite: limiter(set.RateInvite), Join: limiter(set.RateJoin),
 	}
 }
 

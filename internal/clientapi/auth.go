@@ -135,6 +135,16 @@ func (a *API) active(h authedHandler) wire.Handler {
 	})
 }
 
+// working is active for what guests may do, too.
+func (a *API) working(h authedHandler) wire.Handler {
+	return a.authed(func(r *wire.Request, who account.Requester) (any, error) {
+		if who.Suspended {
+			return nil, errSuspended
+		}
+		return h(r, who)
+	})
+}
+
 // own is a handler for what a user may do with their own things: the path's
 // userId has to be theirs.
 func own(h func(*wire.Request, account.Requester) (any, error)) authedHandler {

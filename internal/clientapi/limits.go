@@ -3,6 +3,7 @@ package clientapi
 import (
 	"time"
 
+	"lethe/internal/account"
 	"lethe/internal/matrix"
 	"lethe/internal/ratelimit"
 	"lethe/internal/wire"
@@ -17,6 +18,8 @@ type Limits struct {
 	Mail         *ratelimit.Limiter // validation messages, by address
 	UnknownToken *ratelimit.Limiter // requests with dead tokens, by address
 	Deactivate   *ratelimit.Limiter // requests to deactivate, by account or address
+	Invite       *ratelimit.Limiter // people invited, by who invites
+	Join         *ratelimit.Limiter // joins and knocks, by account
 }
 
 // tooMany is 429 M_LIMIT_EXCEEDED (CS API, Rate limiting).
@@ -31,6 +34,26 @@ func allow(l *ratelimit.Limiter, key string) error {
 		return tooMany(wait)
 	}
 	return nil
+}
+
+// allowInvites counts n invites, but for application services, whose limit their
+// operator sets.
+func (a *API) allowInvites(who account.Requester, n int) error {
+	if who.Appservice != "" || n == 0 {
+		return nil
+	}
+	if wait, ok := a.Limits.Invite.AllowN(string(who.UserID), n); !ok {
+		return tooMany(wait)
+	}
+	return nil
+}
+
+// allowJoin counts a join or a knock.
+func (a *API) allowJoin(who account.Requester) error {
+	if who.Appservice != "" {
+		return nil
+	}
+	return allow(a.Limits.Join, string(who.UserID))
 }
 
 // limitDead limits requests with dead tokens: clients that were left open repeat

@@ -16,12 +16,12 @@ func (a *API) roomRoutes() []wire.Route {
 	const path = "/_matrix/client/v3/rooms/{roomId}"
 	return []wire.Route{
 		{Method: http.MethodPost, Path: "/_matrix/client/v3/createRoom", Handle: a.active(a.createRoom)},
-		{Method: http.MethodPut, Path: path + "/send/{eventType}/{txnId}", Handle: a.authed(a.send)},
+		{Method: http.MethodPut, Path: path + "/send/{eventType}/{txnId}", Handle: a.working(a.send)},
 		{Method: http.MethodPut, Path: path + "/redact/{eventId}/{txnId}", Handle: a.authed(a.redact)},
-		{Method: http.MethodPut, Path: path + "/state/{eventType}", Handle: a.active(a.setState)},
-		{Method: http.MethodPut, Path: path + "/state/{eventType}/{stateKey}", Handle: a.active(a.setState)},
+		{Method: http.MethodPut, Path: path + "/state/{eventType}", Handle: a.working(a.setState)},
+		{Method: http.MethodPut, Path: path + "/state/{eventType}/{stateKey}", Handle: a.working(a.setState)},
 		// The key may be empty, and its slash there (CS API, PUT …/state).
-		{Method: http.MethodPut, Path: path + "/state/{eventType}/{$}", Handle: a.active(a.setState)},
+		{Method: http.MethodPut, Path: path + "/state/{eventType}/{$}", Handle: a.working(a.setState)},
 	}
 }
 
@@ -34,31 +34,31 @@ func pathRoom(r *wire.Request) (matrix.RoomID, error) {
 	return id, nil
 }
 
-// actor is the requester as somebody who does something in rooms. An application
-// service says with ts when it was (Application Service API, Timestamp
-// massaging).
-func actor(r *wire.Request, who account.Requester) (room.Actor, error) {
-	act := room.Actor{User: who.UserID, Device: who.DeviceID, Guest: who.Guest}
-	ts := r.Query("ts")
-	if who.Appservice == "" || ts == "" {
-		return act, nil
-	}
-	at, err := strconv.ParseInt(ts, 10, 64)
-	if err != nil || at < 0 {
-		return act, matrix.Errorf(matrix.CodeInvalidParam, "ts is not a time in milliseconds.")
-	}
-	act.Timestamp = matrix.Timestamp(at)
-	return act, nil
+// actor is the requester as somebody who does something in rooms.
+func actor(who account.Requester) room.Actor {
+	return room.Actor{User: who.UserID, Device: who.DeviceID, Guest: who.Guest, Suspended: who.Suspended}
 }
 
 // inRoom is the actor and the room of a request.
 func inRoom(r *wire.Request, who account.Requester) (room.Actor, matrix.RoomID, error) {
 	id, err := pathRoom(r)
-	if err != nil {
-		return room.Actor{}, "", err
+	return actor(who), id, err
+}
+
+// datedInRoom is inRoom for the two endpoints where an application service says
+// with ts when it was (Application Service API, Timestamp massaging).
+func datedInRoom(r *wire.Request, who account.Requester) (room.Actor, matrix.RoomID, error) {
+	act, id, err := inRoom(r, who)
+	ts := r.Query("ts")
+	if err != nil || who.Appservice == "" || ts == "" {
+		return act, id, err
 	}
-	act, err := actor(r, who)
-	return act, id, err
+	at, err := strconv.ParseInt(ts, 10, 64)
+	if err != nil || at < 0 {
+		return act, id, matrix.Errorf(matrix.CodeInvalidParam, "ts is not a time in milliseconds.")
+	}
+	act.Timestamp = matrix.Timestamp(at)
+	return act, id, nil
 }
 
 // content is the request's body, a JSON object, as an event's content.
@@ -90,59 +90,59 @@ type creation struct {
 	PowerLevels map[string]jsontext.Value `json:"power_level_content_override"`
 }
 
-type invite3PID struct {
-	IDServer      matrix.ServerName `json:"id_server"`
-	IDAccessToken string            `json:"id_access_token"`
-	Medium        string            `json:"medium"`
-	Address       string            `json:"address"`
-}
-
 // createRoom is POST /createRoom.
 func (a *API) createRoom(r *wire.Request, who account.Requester) (any, error) {
 	var q creation
 	if err := r.Decode(&q); err != nil {
 		return nil, err
 	}
-	act, err := actor(r, who)
+	c, err := q.creation()
 	if err != nil {
 		return nil, err
 	}
+	if err := a.allowInvites(who, len(c.Invite)+len(c.Invite3PID)); err != nil {
+		return nil, err
+	}
+	id, err := a.Rooms.Create(r.Context(), actor(who), c)
+	return map[string]matrix.RoomID{"room_id": id}, err
+}
+
+// creation checks the request.
+func (q *creation) creation() (room.Creation, error) {
 	c := room.Creation{
 		Version: q.RoomVersion, Preset: q.Preset, Public: q.Visibility == "public", AliasName: q.RoomAliasName,
 		Name: q.Name, Topic: q.Topic, Invite: q.Invite, Direct: q.IsDirect,
 		Content: q.CreationContent, Levels: q.PowerLevels,
 	}
 	if q.Visibility != "" && q.Visibility != "public" && q.Visibility != "private" {
-		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The visibility of a room is public or private.")
+		return c, matrix.Errorf(matrix.CodeInvalidParam, "The visibility of a room is public or private.")
 	}
 	for _, user := range q.Invite {
 		if _, err := matrix.ParseUserID(string(user)); err != nil {
-			return nil, matrix.Errorf(matrix.CodeInvalidParam, "invite has something that is no user id: %v.", err)
+			return c, matrix.Errorf(matrix.CodeInvalidParam, "invite has something that is no user id: %v.", err)
 		}
 	}
 	for _, p := range q.Invite3PID {
-		c.Invite3PID = append(c.Invite3PID, room.Invite3PID{
-			IDServer: p.IDServer, AccessToken: p.IDAccessToken, Medium: p.Medium, Address: p.Address,
-		})
+		inv, err := p.invite()
+		if err != nil {
+			return c, err
+		}
+		c.Invite3PID = append(c.Invite3PID, inv)
 	}
 	for _, st := range q.InitialState {
 		if st.Type == "" || st.Content.Kind() != '{' {
-			return nil, matrix.Errorf(matrix.CodeBadJSON, "Each event of initial_state has a type and a content.")
+			return c, matrix.Errorf(matrix.CodeBadJSON, "Each event of initial_state has a type and a content.")
 		}
 		c.Initial = append(c.Initial, room.State{Type: st.Type, Key: st.StateKey, Content: st.Content})
 	}
-	id, err := a.Rooms.Create(r.Context(), act, c)
-	return map[string]matrix.RoomID{"room_id": id}, err
+	return c, nil
 }
 
 // send is PUT /rooms/{roomId}/send/{eventType}/{txnId}.
 func (a *API) send(r *wire.Request, who account.Requester) (any, error) {
-	act, id, err := inRoom(r, who)
+	act, id, err := datedInRoom(r, who)
 	if err != nil {
 		return nil, err
-	}
-	if who.Suspended {
-		return nil, errSuspended
 	}
 	body, err := content(r)
 	if err != nil {
@@ -154,7 +154,7 @@ func (a *API) send(r *wire.Request, who account.Requester) (any, error) {
 
 // setState is PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (a *API) setState(r *wire.Request, who account.Requester) (any, error) {
-	act, id, err := inRoom(r, who)
+	act, id, err := datedInRoom(r, who)
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,8 @@ type Settings struct {
 	RateMail         Rate   `name:"rate-mail" default:"10/10m" help:"Validation messages, for each address that asks."`
 	RateUnknownToken Rate   `name:"rate-unknown-token" default:"20/10s" help:"Requests with a dead access token, for each address."`
 	RateDeactivate   Rate   `name:"rate-deactivate" default:"30/10m" help:"Requests to deactivate, for each account or address."`
+	RateInvite       Rate   `name:"rate-invite" default:"200/10m" help:"People invited to rooms, for each account that invites."`
+	RateJoin         Rate   `name:"rate-join" default:"200/10m" help:"Joins and knocks, for each account."`
 
 	SMTPHost         string `name:"smtp-host" help:"Mail server. Default: none, and no mail is sent."`
 	SMTPPort         int    `name:"smtp-port" default:"587" help:"Port of the mail server."`

@@ -1,6 +1,6 @@
 // Package identity talks to identity servers.
 //
-// Holds: [Client] with bind and unbind.
+// Holds: [Client] with bind, unbind, lookup and invites.
 //
 // May import: matrix, event, outbound.
 //

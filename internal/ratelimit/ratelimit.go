@@ -52,18 +52,23 @@ func New(burst int, per time.Duration, now func() time.Time) *Limiter {
 
 // Allow counts an event of key. If there were too many it does not count it, and
 // returns how long to wait.
-func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
+func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) { return l.AllowN(key, 1) }
+
+// AllowN is Allow for n events at once. More than may ever happen at once count
+// as that many.
+func (l *Limiter) AllowN(key string, n int) (wait time.Duration, ok bool) {
 	if l == nil {
 		return 0, true
 	}
 	bucket := l.bucket(key)
 	now := l.now()
+	n = min(n, l.burst)
 	// Not a reservation that is cancelled: cancelling gives nothing back while
 	// others hold one, and a flood would fill the bucket below empty.
-	if bucket.AllowN(now, 1) {
+	if bucket.AllowN(now, n) {
 		return 0, true
 	}
-	return l.until(bucket, now), false
+	return l.until(bucket, now, n), false
 }
 
 // Exhausted tells whether the next event of key would be refused, without
@@ -72,13 +77,13 @@ func (l *Limiter) Exhausted(key string) (wait time.Duration, yes bool) {
 	if l == nil {
 		return 0, false
 	}
-	wait = l.until(l.bucket(key), l.now())
+	wait = l.until(l.bucket(key), l.now(), 1)
 	return wait, wait > 0
 }
 
-// until is how long it takes until the bucket has room for an event, rounded up.
-func (l *Limiter) until(bucket *rate.Limiter, now time.Time) time.Duration {
-	missing := 1 - bucket.TokensAt(now)
+// until is how long it takes until the bucket has room for n events, rounded up.
+func (l *Limiter) until(bucket *rate.Limiter, now time.Time, n int) time.Duration {
+	missing := float64(n) - bucket.TokensAt(now)
 	wait := missing / float64(l.every) * float64(time.Second)
 	if wait < 1 { // AllowN lets an event through that is less than a nanosecond early
 		return 0

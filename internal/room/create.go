@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -51,15 +52,46 @@ type State struct {
 	Content   jsontext.Value
 }
 
+// maxInvites is how many people can be invited to a room as it is made: all of
+// it is one transaction.
+const maxInvites = 500
+
 // Create makes a room (CS API, POST /createRoom), with everything in it in one
 // transaction, and returns its id.
 func (s *Service) Create(ctx context.Context, who Actor, c Creation) (matrix.RoomID, error) {
+	version, err := s.complete(&c)
+	if err != nil {
+		return "", err
+	}
+	unknown, err := s.lookUp(ctx, &c)
+	if err != nil {
+		return "", err
+	}
+	p := plan{version: version, creation: c}
+	for at := s.now(); ; at++ {
+		if p.create, err = s.createEvent(who, p, at); err != nil {
+			return "", err
+		}
+		err = s.storeInvites(ctx, who, &p, unknown)
+		if err == nil {
+			err = s.carryOut(ctx, who, p, nil)
+		}
+		// In the same millisecond the same person has made a room just like this,
+		// whose id is the hash of the same event (rooms/v12).
+		if !errors.Is(err, storage.ErrExists) || at > s.now()+1000 {
+			return event.RoomIDOf(p.create), err
+		}
+	}
+}
+
+// complete puts in what the request leaves to the server, and checks the rest.
+func (s *Service) complete(c *Creation) (*event.Version, error) {
 	if c.Version == "" {
 		c.Version = s.opts.DefaultVersion
 	}
 	version, ok := event.VersionOf(c.Version)
 	if !ok {
-		return "", matrix.Errorf(matrix.CodeUnsupportedRoomVersion, "This server has no room version %q.", c.Version)
+		return nil, matrix.Errorf(matrix.CodeUnsupportedRoomVersion, "This server has no room version %q.", c.Version)
 	}
 	if c.Preset == "" {
 		c.Preset = PrivateChat
@@ -68,53 +100,91 @@ func (s *Service) Create(ctx context.Context, who Actor, c Creation) (matrix.Roo
 		}
 	}
 	if _, ok := presets[c.Preset]; !ok {
-		return "", matrix.Errorf(matrix.CodeInvalidParam, "There is no preset %q.", c.Preset)
+		return nil, matrix.Errorf(matrix.CodeInvalidParam, "There is no preset %q.", c.Preset)
 	}
-	var id matrix.RoomID
+	if n := len(c.Invite) + len(c.Invite3PID); n > maxInvites {
+		return nil, matrix.Errorf(matrix.CodeInvalidParam,
+			"A new room can have %d invites, not %d. Invite the others when it is there.", maxInvites, n)
+	}
+	return version, nil
+}
+
+// plan is a room that is about to be made.
+type plan struct {
+	version  *event.Version
+	creation Creation
+	create   *event.Event
+	// thirdParty are its m.room.third_party_invite events.
+	thirdParty []draft
+}
+
+// carryOut makes the room; with rehearse it sees whether the room can be made,
+// runs rehearse in it, and undoes it.
+func (s *Service) carryOut(ctx context.Context, who Actor, p plan, rehearse func(*writer) error) error {
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
 		if err := s.live(tx, who); err != nil {
 			return err
 		}
-		w, err := s.begin(tx, who, version, c)
+		w, err := s.begin(tx, p)
 		if err != nil {
 			return err
 		}
-		if err := w.furnish(who, c); err != nil {
+		if err := w.furnish(who, p); err != nil {
 			return err
 		}
-		id = w.room.ID
-		return w.close()
+		if rehearse == nil {
+			return w.close()
+		}
+		if err := rehearse(w); err != nil {
+			return badState(err)
+		}
+		return errRehearsed
 	})
-	return id, err
+	if errors.Is(err, errRehearsed) {
+		return nil
+	}
+	return err
 }
 
-// begin makes the room with its create event.
-func (s *Service) begin(tx *storage.Tx, who Actor, version *event.Version, c Creation) (*writer, error) {
-	content, err := createContent(who, version, c)
+// createEvent makes the create event, which gives the room its id.
+func (s *Service) createEvent(who Actor, plan plan, at matrix.Timestamp) (*event.Event, error) {
+	content, err := createContent(who, plan.version, plan.creation)
 	if err != nil {
 		return nil, err
 	}
 	p := event.Proto{
-		Type: typeCreate, StateKey: new(string), Sender: who.User, Content: content, Depth: 1, Timestamp: s.now(),
+		Type: typeCreate, StateKey: new(string), Sender: who.User, Content: content, Depth: 1, Timestamp: at,
 	}
-	if !version.RoomIDFromCreate {
+	if !plan.version.RoomIDFromCreate {
 		p.RoomID = matrix.RoomID("!" + rand.Text() + ":" + string(s.opts.ServerName))
 	}
-	e, err := event.Build(version, p, s.opts.ServerName, s.opts.Key)
-	if err != nil {
-		return nil, refusal(err)
+	e, err := event.Build(plan.version, p, s.opts.ServerName, s.opts.Key)
+	if err == nil {
+		err = event.Authorize(e, func(event.Key) *event.Event { return nil })
 	}
-	if err := event.Authorize(e, func(event.Key) *event.Event { return nil }); err != nil {
-		return nil, refusal(err)
-	}
-	w := &writer{s: s, tx: tx, version: version, room: storage.Room{
-		ID: event.RoomIDOf(e), Version: version.ID, CreatedAt: s.now(), Extremities: []string{},
+	return e, badState(refusal(err))
+}
+
+// begin stores a new room with its create event. One that is there already is
+// [storage.ErrExists].
+func (s *Service) begin(tx *storage.Tx, p plan) (*writer, error) {
+	w := &writer{s: s, tx: tx, version: p.version, room: storage.Room{
+		ID: event.RoomIDOf(p.create), Version: p.version.ID, CreatedAt: p.create.Timestamp(), Extremities: []string{},
 	}}
 	if err := tx.AddRoom(w.room); err != nil {
 		return nil, err
 	}
-	_, err = w.store(e)
+	_, err := w.store(p.create)
 	return w, err
+}
+
+// badState is what the auth rules say against a new room: what the request asks
+// for does not go together (CS API, POST /createRoom).
+func badState(err error) error {
+	if e, ok := errors.AsType[*matrix.Error](err); ok && e.Code == matrix.CodeForbidden {
+		return matrix.Errorf(matrix.CodeInvalidRoomState, "The room cannot be made like this: %s", e.Message)
+	}
+	return err
 }
 
 func createContent(who Actor, version *event.Version, c Creation) (jsontext.Value, error) {
@@ -127,7 +197,7 @@ func createContent(who Actor, version *event.Version, c Creation) (jsontext.Valu
 	if !version.SenderIsCreator {
 		content["creator"] = who.User
 	}
-	if version.PrivilegedCreators && c.Preset == TrustedPrivateChat {
+	if version.PrivilegedCreators {
 		creators, err := additionalCreators(who, c)
 		if err != nil {
 			return nil, err
@@ -139,26 +209,36 @@ func createContent(who Actor, version *event.Version, c Creation) (jsontext.Valu
 	return json.Marshal(content)
 }
 
-// additionalCreators are those of the request with those who are invited (CS
-// API, POST /createRoom, creation_content).
+// additionalCreators are those of the request and, if they are to be trusted,
+// those who are invited (CS API, POST /createRoom, creation_content).
 func additionalCreators(who Actor, c Creation) ([]matrix.UserID, error) {
 	var creators []matrix.UserID
 	if raw := c.Content["additional_creators"]; raw != nil {
-		if err := json.Unmarshal(raw, &creators); err != nil {
+		if err := json.Unmarshal(raw, &creators); err != nil || raw.Kind() != '[' {
 			return nil, matrix.Errorf(matrix.CodeBadJSON, "additional_creators is a list of user ids.")
 		}
 	}
-	for _, user := range c.Invite {
-		if !slices.Contains(creators, user) && user != who.User {
-			creators = append(creators, user)
+	for _, user := range creators {
+		if _, err := matrix.ParseUserID(string(user)); err != nil {
+			return nil, matrix.Errorf(matrix.CodeInvalidParam, "additional_creators has something that is no user id: %v.", err)
 		}
 	}
-	return creators, nil
+	if c.Preset == TrustedPrivateChat {
+		creators = append(creators, c.Invite...)
+	}
+	unique := make([]matrix.UserID, 0, len(creators))
+	for _, user := range creators {
+		if user != who.User && !slices.Contains(unique, user) {
+			unique = append(unique, user)
+		}
+	}
+	return unique, nil
 }
 
 // furnish adds everything but the create event, in the order of the
 // specification.
-func (w *writer) furnish(who Actor, c Creation) error {
+func (w *writer) furnish(who Actor, p plan) error {
+	c := p.creation
 	member, err := w.memberContent(who.User, join, nil)
 	if err != nil {
 		return err
@@ -178,17 +258,11 @@ func (w *writer) furnish(who Actor, c Creation) error {
 	}
 	for _, d := range slices.Concat(drafts, presetState(c), named(c)) {
 		if _, err := w.add(who, d); err != nil {
-			return err
+			return badState(err)
 		}
 	}
-	for _, user := range c.Invite {
-		extra := map[string]any{}
-		if c.Direct {
-			extra["is_direct"] = true
-		}
-		if err := w.invite(who, user, extra); err != nil {
-			return err
-		}
+	if err := w.inviteAll(who, p); err != nil {
+		return badState(err)
 	}
 	if c.Public {
 		return w.publish(true)
@@ -196,8 +270,27 @@ func (w *writer) furnish(who Actor, c Creation) error {
 	return nil
 }
 
-// presetState is the state of the preset with that of initial_state in the place
-// of what has the same key, and after it.
+// inviteAll adds the invites of a new room.
+func (w *writer) inviteAll(who Actor, p plan) error {
+	extra := map[string]any{}
+	if p.creation.Direct {
+		extra["is_direct"] = true // CS API, Direct Messaging
+	}
+	for _, user := range p.creation.Invite {
+		if err := w.setMember(who, user, invite, extra); err != nil {
+			return err
+		}
+	}
+	for _, d := range p.thirdParty {
+		if _, err := w.add(who, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// presetState is the state of the preset and, after it, that of initial_state,
+// which takes the place of what has the same key, as name and topic take its.
 func presetState(c Creation) []draft {
 	p := presets[c.Preset]
 	text := func(name, value string) jsontext.Value {
@@ -210,6 +303,9 @@ func presetState(c Creation) []draft {
 		stateDraft(typeGuestAccess, "", text("guest_access", p.guestAccess)),
 	}
 	for _, st := range c.Initial {
+		if st.Key == "" && (st.Type == typeName && c.Name != nil || st.Type == typeTopic && c.Topic != nil) {
+			continue
+		}
 		all = slices.DeleteFunc(all, func(d draft) bool { return d.Type == st.Type && *d.StateKey == st.Key })
 		all = append(all, stateDraft(st.Type, st.Key, st.Content))
 	}
@@ -221,7 +317,7 @@ func presetState(c Creation) []draft {
 func named(c Creation) (drafts []draft) {
 	if c.Name != nil {
 		raw, _ := json.Marshal(map[string]string{"name": *c.Name})
-		drafts = append(drafts, stateDraft("m.room.name", "", raw))
+		drafts = append(drafts, stateDraft(typeName, "", raw))
 	}
 	if c.Topic != nil {
 		raw, _ := json.Marshal(map[string]any{
@@ -230,7 +326,7 @@ func named(c Creation) (drafts []draft) {
 				"m.text": []map[string]string{{"body": *c.Topic, "mimetype": "text/plain"}},
 			},
 		})
-		drafts = append(drafts, stateDraft("m.room.topic", "", raw))
+		drafts = append(drafts, stateDraft(typeTopic, "", raw))
 	}
 	return drafts
 }
@@ -240,7 +336,12 @@ func named(c Creation) (drafts []draft) {
 func (w *writer) levels(who Actor, c Creation) (jsontext.Value, error) {
 	tombstone := 100
 	if w.version.PrivilegedCreators {
-		tombstone = 150 // higher than state_default, for creators alone (POST /createRoom, 3)
+		// Higher than state_default, for creators alone (POST /createRoom, 3).
+		tombstone = 150
+		var stateDefault int
+		if json.Unmarshal(c.Levels["state_default"], &stateDefault) == nil && stateDefault >= tombstone {
+			tombstone = stateDefault + 1
+		}
 	}
 	inviteLevel := 50
 	if c.Preset != PublicChat {

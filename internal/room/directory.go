@@ -2,14 +2,6 @@ package room
 
 import "lethe/internal/matrix"
 
-// Invite3PID is an invite to whoever has an address.
-type Invite3PID struct {
-	IDServer    matrix.ServerName
-	AccessToken string // at the identity server
-	Medium      string
-	Address     string
-}
-
 // claimAlias gives the room an alias of this server.
 func (w *writer) claimAlias(who Actor, localpart string) (draft, error) {
 	return draft{}, matrix.Errorf(matrix.CodeUnrecognized, "Aliases are not there yet.")

@@ -162,6 +162,9 @@ func (w *writer) mayRedact(who Actor, target *storage.Event) error {
 	if target.Sender() == who.User {
 		return nil
 	}
+	if who.Suspended {
+		return matrix.Errorf(matrix.CodeUserSuspended, "While your account is suspended you may redact only your own events.")
+	}
 	levels, err := w.powerLevels()
 	if err == nil && levels.User(who.User) < levels.Redact() {
 		err = matrix.Errorf(matrix.CodeForbidden, "You may redact only your own events in this room.")

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"lethe/internal/event"
+	"lethe/internal/identity"
+	"lethe/internal/job"
 	"lethe/internal/matrix"
 	"lethe/internal/state"
 	"lethe/internal/storage"
@@ -20,6 +22,8 @@ type Options struct {
 	Log        *slog.Logger
 	// DefaultVersion is the version of new rooms; "" for the specification's.
 	DefaultVersion string
+	Identity       *identity.Client
+	Jobs           *job.Runner
 }
 
 // Service changes rooms. It is safe for concurrent use.
@@ -41,7 +45,9 @@ func New(db *storage.DB, trees *state.Trees, events Events, opts Options) *Servi
 	if opts.DefaultVersion == "" {
 		opts.DefaultVersion = event.DefaultVersion
 	}
-	return &Service{db: db, trees: trees, events: events, opts: opts}
+	s := &Service{db: db, trees: trees, events: events, opts: opts}
+	opts.Jobs.Handle(kindGuests, s.removeGuests)
+	return s
 }
 
 func (s *Service) now() matrix.Timestamp { return matrix.TimestampOf(s.opts.Now()) }
@@ -53,6 +59,9 @@ type Actor struct {
 	User   matrix.UserID
 	Device string // "" for none
 	Guest  bool
+	// Suspended may do only what is about what is theirs (CS API, Account
+	// suspension); what else, the API refuses.
+	Suspended bool
 	// Timestamp is the time that an application service gives an event; 0 for now
 	// (Application Service API, Timestamp massaging).
 	Timestamp matrix.Timestamp
@@ -93,12 +102,12 @@ func (s *Service) live(tx *storage.Tx, who Actor) error {
 // change runs fn on a room, with its row locked, and stores what fn has added to
 // it. fn may run more than once.
 func (s *Service) change(ctx context.Context, who Actor, room matrix.RoomID, fn func(*writer) error) error {
-	return s.db.Update(ctx, func(tx *storage.Tx) error {
+	var w *writer
+	err := s.db.Update(ctx, func(tx *storage.Tx) (err error) {
 		if err := s.live(tx, who); err != nil {
 			return err
 		}
-		w, err := s.open(tx, room)
-		if err != nil {
+		if w, err = s.open(tx, room); err != nil {
 			return err
 		}
 		if err := fn(w); err != nil {
@@ -106,4 +115,8 @@ func (s *Service) change(ctx context.Context, who Actor, room matrix.RoomID, fn 
 		}
 		return w.close()
 	})
+	if err == nil && w.enqueued {
+		s.opts.Jobs.Wake()
+	}
+	return err
 }

@@ -18,4 +18,7 @@ const (
 	typeHistoryVisibility = "m.room.history_visibility"
 	typeGuestAccess       = "m.room.guest_access"
 	typeRedaction         = "m.room.redaction"
+	typeName              = "m.room.name"
+	typeTopic             = "m.room.topic"
+	typeThirdPartyInvite  = "m.room.third_party_invite"
 )

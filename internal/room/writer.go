@@ -19,6 +19,8 @@ type writer struct {
 	version *event.Version
 	room    storage.Room // with what was added so far
 	dirty   bool
+	// enqueued tells that there is a job to run after the commit.
+	enqueued bool
 }
 
 // draft is an event that somebody wants to be.
@@ -78,9 +80,21 @@ func (w *writer) current(keys ...event.Key) (map[event.Key]*storage.Event, error
 	return found, nil
 }
 
-// add makes an event of a draft, if the auth rules let the sender, and stores it
-// with all that it changes. An event that they refuse is M_FORBIDDEN.
+// add makes an event of a draft, if the auth rules and those of this server let
+// the sender, and stores it with all that it changes. An event that the auth
+// rules refuse is M_FORBIDDEN.
 func (w *writer) add(who Actor, d draft) (*storage.Event, error) {
+	if d.Type == typeMember && d.StateKey != nil {
+		var err error
+		if d, err = w.admit(who, d); err != nil {
+			return nil, err
+		}
+	}
+	return w.make(who, d)
+}
+
+// make is add by the auth rules alone.
+func (w *writer) make(who Actor, d draft) (*storage.Event, error) {
 	p := event.Proto{
 		RoomID: w.room.ID, Type: d.Type, StateKey: d.StateKey, Sender: who.User, Content: d.Content, Redacts: d.Redacts,
 		PrevEvents: w.room.Extremities, Depth: min(w.room.Depth+1, w.version.MaxDepth), Timestamp: who.Timestamp,
@@ -98,20 +112,38 @@ func (w *writer) add(who Actor, d draft) (*storage.Event, error) {
 			p.AuthEvents = append(p.AuthEvents, e.ID())
 		}
 	}
+	if p.ReferenceHashes, err = w.hashes(auth); err != nil {
+		return nil, err
+	}
 	e, err := event.Build(w.version, p, w.s.opts.ServerName, w.s.opts.Key)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	err = event.Authorize(e, func(k event.Key) *event.Event {
-		if a := auth[k]; a != nil {
-			return a.Event
-		}
-		return nil
-	})
+	err = event.Authorize(e, func(k event.Key) *event.Event { return pdu(auth[k]) })
 	if err != nil {
 		return nil, refusal(err)
 	}
 	return w.store(e)
+}
+
+// hashes are the reference hashes of what the next event refers to, where ids
+// are not those already (rooms/v1).
+func (w *writer) hashes(auth map[event.Key]*storage.Event) (map[string]string, error) {
+	if w.version.EventIDs != event.IDsGiven {
+		return nil, nil
+	}
+	previous, err := w.s.events.Events(w.tx, w.room.Extremities)
+	if err != nil {
+		return nil, err
+	}
+	hashes := map[string]string{}
+	for id, e := range previous {
+		hashes[id] = e.ReferenceHash()
+	}
+	for _, e := range auth {
+		hashes[e.ID()] = e.ReferenceHash()
+	}
+	return hashes, nil
 }
 
 // refusal is what the sender of an event that cannot be is told.
@@ -119,6 +151,8 @@ func refusal(err error) error {
 	var auth *event.AuthError
 	var size *event.SizeError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &auth):
 		return matrix.Errorf(matrix.CodeForbidden, "%s (auth rule %s)", auth.Message, auth.Rule)
 	case errors.As(err, &size):
@@ -145,6 +179,9 @@ func (w *writer) store(e *event.Event) (*storage.Event, error) {
 	w.dirty = true
 	w.room.LastPos, w.room.Depth, w.room.Extremities = pos, e.Depth(), []string{e.ID()}
 	if isState {
+		if err := w.replace(key, e); err != nil {
+			return nil, err
+		}
 		changed := map[event.Key]string{key: e.ID()}
 		root, err := w.s.trees.Put(w.tx, w.room.ID, state.Root(w.room.State), changed)
 		if err != nil {
@@ -158,6 +195,18 @@ func (w *writer) store(e *event.Event) (*storage.Event, error) {
 		}
 	}
 	return stored, w.index(stored)
+}
+
+// replace does what follows when e takes the place of the state under its key.
+func (w *writer) replace(key event.Key, e *event.Event) error {
+	if key.Type != typeGuestAccess || key.StateKey != "" {
+		return nil
+	}
+	before, err := w.current(key)
+	if err != nil {
+		return err
+	}
+	return w.closeToGuests(pdu(before[key]), e)
 }
 
 // member stores what a member event changes.
