@@ -184,6 +184,21 @@ func TestWhatAnotherProcessEndsIsEndedHere(t *testing.T) {
 	}
 }
 
+// TestServersThatStartAtOnceMakeOneSender of an application service.
+func TestServersThatStartAtOnceMakeOneSender(t *testing.T) {
+	url := storagetest.URL(t, "postgres")
+	var wg sync.WaitGroup
+	for range 4 {
+		s := newService(t, storagetest.Open(t, url), nil)
+		wg.Go(func() {
+			if err := s.EnsureAppserviceSender(t.Context(), "@bridge:example.org", "bridge"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // BenchmarkTokenCheckOfSeveral is the check of every request where another
 // process has the database, too.
 func BenchmarkTokenCheckOfSeveral(b *testing.B) {

@@ -27,7 +27,10 @@ func Load(ctx context.Context, db *storage.DB, name matrix.ServerName, now time.
 	err := db.Update(ctx, func(tx *storage.Tx) error {
 		owner, err := tx.ServerName()
 		if errors.Is(err, storage.ErrNotFound) {
-			owner, err = name, tx.SetServerName(name, matrix.TimestampOf(now))
+			if err := tx.SetServerName(name, matrix.TimestampOf(now)); err != nil {
+				return err
+			}
+			owner, err = tx.ServerName() // of several processes that start at once, the first's; and so the key
 		}
 		if err != nil {
 			return err

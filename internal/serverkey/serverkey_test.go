@@ -2,6 +2,7 @@ package serverkey_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,5 +64,32 @@ func TestServersHaveDifferentKeys(t *testing.T) {
 	})
 	if len(keys) != len(storagetest.Engines) || keys[0].Private.Equal(keys[1].Private) {
 		t.Errorf("%d keys, and they are the same", len(keys))
+	}
+}
+
+func TestServersThatStartAtOnceHaveOneKey(t *testing.T) {
+	url := storagetest.URL(t, "postgres")
+	var dbs []*storage.DB
+	for range 6 {
+		dbs = append(dbs, storagetest.Open(t, url))
+	}
+	ids := make(chan string, len(dbs))
+	var wg sync.WaitGroup
+	for _, db := range dbs {
+		wg.Go(func() {
+			key, err := serverkey.Load(t.Context(), db, "example.org", now)
+			if err != nil {
+				t.Error(err)
+			}
+			ids <- key.ID
+		})
+	}
+	wg.Wait()
+	close(ids)
+	first := <-ids
+	for id := range ids {
+		if id != first {
+			t.Errorf("the keys %s and %s", first, id)
+		}
 	}
 }

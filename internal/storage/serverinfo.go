@@ -14,9 +14,10 @@ func (tx *Tx) ServerName() (matrix.ServerName, error) {
 	return name, err
 }
 
-// SetServerName says, once, whose database this is.
+// SetServerName says whose database this is, unless another process has said so
+// just now: it waits for that one's transaction. The caller reads what it is.
 func (tx *Tx) SetServerName(name matrix.ServerName, at matrix.Timestamp) error {
-	return tx.run(`INSERT INTO server (id, server_name, created_at) VALUES (1, $1, $2)`, name, at)
+	return tx.run(`INSERT INTO server (id, server_name, created_at) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING`, name, at)
 }
 
 // ServerKey returns the newest signing key, or [ErrNotFound].
