@@ -62,7 +62,7 @@ func (w *world) personalData(other *person) {
 
 // pushRules are a rule of each kind, and the predefined ones.
 func (w *world) pushRules() {
-	p := w.register(w.t, "peggy")
+	p := w.register(w.t, "pushy")
 	const rules = v3 + "/pushrules/"
 	w.client.call(http.MethodGet, rules, nil).want(http.StatusUnauthorized, "M_MISSING_TOKEN")
 	w.client.call(http.MethodGet, rules+"global/", nil).want(http.StatusUnauthorized, "M_MISSING_TOKEN")
