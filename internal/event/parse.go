@@ -167,10 +167,10 @@ func checkInteger(_ *Version, value []byte) error {
 	return nil
 }
 
-// checkDepth: a depth is one more than others, so there is none below 0. At the
-// largest it stays.
-func checkDepth(v *Version, value []byte) error {
-	if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < 0 || n > v.MaxDepth {
+// checkDepth: a depth is one more than others, so there is none below 0. One
+// above the largest is no number of the version, and not here any more.
+func checkDepth(_ *Version, value []byte) error {
+	if n, err := strconv.ParseInt(string(value), 10, 64); err != nil || n < 0 {
 		return errInteger
 	}
 	return nil

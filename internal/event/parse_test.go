@@ -250,12 +250,13 @@ func TestOldRoomsKeepTheirNumbers(t *testing.T) {
 
 func TestSizeIsWithoutUnsignedAndToTheByte(t *testing.T) {
 	eachVersion(t, "1", "12", func(t *testing.T, v *event.Version) {
+		const maxSize = 65536 // Client-Server API, Size limits
 		sized := func(n int) pdu { return goodPDU(v).with("x", `"`+strings.Repeat("x", n)+`"`) }
 		bare := len(sized(0).JSON())
 		for _, e := range []pdu{
-			sized(event.MaxSize - bare),
-			sized(event.MaxSize-bare).with("unsigned", `{"a":"`+strings.Repeat("x", 1000)+`"}`),
-			sized(event.MaxSize-bare-1).with("type", " \"m.room\\u002emessage\"\n"),
+			sized(maxSize - bare),
+			sized(maxSize-bare).with("unsigned", `{"a":"`+strings.Repeat("x", 1000)+`"}`),
+			sized(maxSize-bare-1).with("type", " \"m.room\\u002emessage\"\n"),
 		} {
 			parsed, err := event.Parse(v, e.with("hashes", string(e["hashes"])).JSON())
 			if err != nil {
@@ -266,7 +267,7 @@ func TestSizeIsWithoutUnsignedAndToTheByte(t *testing.T) {
 			}
 		}
 		var size *event.SizeError
-		if _, err := event.Parse(v, sized(event.MaxSize-bare+1).JSON()); !errors.As(err, &size) || size.Size != event.MaxSize+1 {
+		if _, err := event.Parse(v, sized(maxSize-bare+1).JSON()); !errors.As(err, &size) || size.Size != maxSize+1 {
 			t.Errorf("one byte more: %v", err)
 		}
 	})
