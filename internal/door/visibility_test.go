@@ -54,7 +54,7 @@ func look(t *testing.T, s *stage, who door.Reader) (until int64, membership stri
 		until, membership, err = v.Until(), v.Membership(), v.CanLook()
 		return nil
 	})
-	return err, until, membership
+	return until, membership, err
 }
 
 func TestWhoMayLookAtARoom(t *testing.T) {
