@@ -175,9 +175,10 @@ func TestBuildWritesNumbersAsTheVersionHasThem(t *testing.T) {
 			}
 		}
 		p.Content = []byte(`{}`)
-		p.Timestamp = 1 << 53
-		if _, err := event.Build(v, p, testServer, testKey); (err != nil) != strict {
-			t.Errorf("a time of 2^53: %v", err)
+		for _, p.Timestamp = range []matrix.Timestamp{1 << 53, -1 << 53} {
+			if _, err := event.Build(v, p, testServer, testKey); (err != nil) != strict {
+				t.Errorf("a time of %d: %v", p.Timestamp, err)
+			}
 		}
 	})
 }

@@ -362,6 +362,9 @@ func TestTheRoomOfACreateEventIsItsID(t *testing.T) {
 		if _, err := event.Parse(v, goodPDU(v).with("type", `"m.room.create"`, "room_id", ``).JSON()); err == nil {
 			t.Error("a create event without room_id is taken")
 		}
+		if e, err := event.Load(v, "$x", []byte(`{"type":"m.room.create"}`)); err != nil || e.RoomID() != "" {
+			t.Errorf("its room is %v, %v", e, err)
+		}
 	})
 }
 
