@@ -180,13 +180,19 @@ func TestAuthEventsSelection(t *testing.T) {
 		{"leave", "12", "m.room.member", "@s:a", `{"membership":"leave"}`, []string{p, s}},
 		{"knock", "7", "m.room.member", "@s:a", `{"membership":"knock"}`, []string{c, p, s, j}},
 		{"invite", "1", "m.room.member", "@t:a", `{"membership":"invite"}`, []string{c, p, s, target, j}},
-		{"third-party invite", "1", "m.room.member", "@t:a",
+		{
+			"third-party invite", "1", "m.room.member", "@t:a",
 			`{"membership":"invite","third_party_invite":{"signed":{"token":"x"}}}`,
-			[]string{c, p, s, target, j, "m.room.third_party_invite x"}},
-		{"restricted join", "8", "m.room.member", "@s:a", `{"membership":"join","join_authorised_via_users_server":"@v:a"}`,
-			[]string{c, p, s, j, "m.room.member @v:a"}},
-		{"restricted join, v7", "7", "m.room.member", "@s:a", `{"membership":"join","join_authorised_via_users_server":"@v:a"}`,
-			[]string{c, p, s, j}},
+			[]string{c, p, s, target, j, "m.room.third_party_invite x"},
+		},
+		{
+			"restricted join", "8", "m.room.member", "@s:a", `{"membership":"join","join_authorised_via_users_server":"@v:a"}`,
+			[]string{c, p, s, j, "m.room.member @v:a"},
+		},
+		{
+			"restricted join, v7", "7", "m.room.member", "@s:a", `{"membership":"join","join_authorised_via_users_server":"@v:a"}`,
+			[]string{c, p, s, j},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := version(t, tc.version)
