@@ -139,6 +139,16 @@ func (r *Room) replace(target *storage.Event, by string) {
 	})
 }
 
+// At adds an event as e, sent at another time.
+func (r *Room) At(e *storage.Event, at matrix.Timestamp) *storage.Event {
+	r.T.Helper()
+	p := event.Proto{Sender: e.Sender(), Type: e.Type(), Content: e.Content(), Timestamp: at}
+	if key, ok := e.StateKey(); ok {
+		p.StateKey = &key
+	}
+	return r.Add(p)
+}
+
 // Add adds an event to the end of the room.
 func (r *Room) Add(p event.Proto) *storage.Event {
 	r.T.Helper()
