@@ -79,7 +79,12 @@ func (c *tokenCache) get(token tokenHash) (cached, bool) {
 // ended a session, or changed what an account may do, calls it after the commit
 // and before the answer, also where the transaction failed: of a commit whose
 // answer was lost nobody knows.
-func (s *Service) Forget(user matrix.UserID) { s.tokens.epoch(user).Add(1) }
+func (s *Service) Forget(user matrix.UserID) {
+	s.tokens.epoch(user).Add(1)
+	if s.opts.Forgotten != nil {
+		s.opts.Forgotten(user)
+	}
+}
 
 var errUnknownToken = matrix.Errorf(matrix.CodeUnknownToken, "This access token is not known, or its session has ended.")
 

@@ -56,6 +56,9 @@ type Options struct {
 	// TokenChecked is told how each token check ended ("cached", "read",
 	// "refused"); nil for nobody.
 	TokenChecked func(result string)
+	// Forgotten is told of each call of [Service.Forget], after it has done its work;
+	// nil for nobody. It does not block.
+	Forgotten func(user matrix.UserID)
 }
 
 // Service is what a person may do with an account. It is safe for concurrent

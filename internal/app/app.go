@@ -63,12 +63,14 @@ type Server struct {
 	Jobs          *job.Runner
 	Rooms         *room.Service
 	Push          *push.Service
+	History       *history.Service
 
 	settings    config.Settings
 	opts        Options
 	key         event.SigningKey
 	appservices *appservice.Registry
 	metrics     *metrics.Metrics
+	door        *door.Door
 	hub         *hub.Hub
 	syncing     *syncing.Service
 	baseURL     string

@@ -5,12 +5,17 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/maypok86/otter/v2"
+
 	"lethe/internal/account"
 	"lethe/internal/appservice"
 	"lethe/internal/deactivation"
+	"lethe/internal/filter"
+	"lethe/internal/history"
 	"lethe/internal/matrix"
 	"lethe/internal/push"
 	"lethe/internal/room"
+	"lethe/internal/syncing"
 	"lethe/internal/wire"
 )
 
@@ -20,10 +25,17 @@ type API struct {
 	Deactivations *deactivation.Service
 	Appservices   *appservice.Registry
 	Rooms         *room.Service
+	History       *history.Service
 	Push          *push.Service
+	Syncing       *syncing.Service
 	Limits        Limits
 	Options       Options
+
+	filters *otter.Cache[filterKey, *filter.Filter] // those stored, as they are
 }
+
+// filterCache bounds how many filters are kept that were used lately.
+const filterCache = 5000
 
 // Options are settings that only this API has.
 type Options struct {
@@ -53,6 +65,7 @@ type Support struct {
 // `r0` aliases of the `v3` paths included (CLIENTS: several clients use only
 // those).
 func (a *API) Routes() []wire.Route {
+	a.filters = otter.Must(&otter.Options[filterKey, *filter.Filter]{MaximumSize: filterCache})
 	routes := slices.Concat(
 		a.versionRoutes(),
 		a.registerRoutes(),
@@ -68,6 +81,8 @@ func (a *API) Routes() []wire.Route {
 		a.deactivateRoutes(),
 		a.roomRoutes(),
 		a.membershipRoutes(),
+		a.historyRoutes(),
+		a.syncRoutes(),
 	)
 	for i, r := range routes {
 		r.Handle = readable(challenged(r.Handle))

@@ -87,10 +87,9 @@ func (h *Hub) Follow(id matrix.UserID, rooms []matrix.RoomID, at int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := h.users[id]
-	if u == nil || u.last[storage.ChangeMember] > at {
-		return // they have joined or left since
+	if u == nil || u.rooms != nil || u.last[storage.ChangeMember] > at {
+		return // it is known, or they have joined or left since
 	}
-	h.unfollow(u)
 	u.rooms, u.loaded, u.floor = make(map[matrix.RoomID]*room, len(rooms)), at, max(h.pos, at)
 	for _, name := range rooms {
 		r := h.rooms[name]
@@ -101,14 +100,6 @@ func (h *Hub) Follow(id matrix.UserID, rooms []matrix.RoomID, at int64) {
 		r.users[u] = struct{}{}
 		u.rooms[name] = r
 	}
-}
-
-// Follows tells whether the rooms of id are known.
-func (h *Hub) Follows(id matrix.UserID) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	u := h.users[id]
-	return u != nil && u.rooms != nil
 }
 
 // unfollow forgets the rooms of u.
@@ -150,7 +141,7 @@ func (h *Hub) Wait(ctx context.Context, id matrix.UserID, after int64, alive fun
 		h.mu.Unlock()
 		return ErrStopped
 	}
-	if u == nil || u.rooms == nil || u.touched > after {
+	if u == nil || u.rooms == nil || after < u.floor || u.touched > after {
 		h.mu.Unlock()
 		return ctx.Err()
 	}

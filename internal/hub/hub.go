@@ -130,8 +130,12 @@ func (h *Hub) change(c storage.Change) {
 		if u != nil {
 			h.own(u, c)
 		}
-	case storage.ChangeHidden, storage.ChangeErased:
-		// In nobody's sync; first has been told.
+	case storage.ChangeErased:
+		if u != nil {
+			u.rouse() // another process may have ended their sessions
+		}
+	case storage.ChangeHidden:
+		// In nobody's sync.
 	}
 }
 

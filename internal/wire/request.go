@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,12 +32,20 @@ type Request struct {
 	Log *slog.Logger
 
 	header http.Header
+	w      http.ResponseWriter
 	body   []byte
 	read   bool
 }
 
 // setHeader sets a header of the answer.
 func (r *Request) setHeader(key, value string) { r.header.Set(key, value) }
+
+// Patient takes the limit of time from the reading of the request. A handler that
+// waits calls it when it has read what it needs: the limit would end the request
+// in the middle of that.
+func (r *Request) Patient() {
+	_ = http.NewResponseController(r.w).SetReadDeadline(time.Time{}) // not all writers can
+}
 
 // UserAgent is the client's name for itself, at most 200 bytes of it.
 func (r *Request) UserAgent() string {

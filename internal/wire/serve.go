@@ -74,7 +74,7 @@ func (rt *Router) serve(w http.ResponseWriter, r *http.Request, route string, ha
 	w.Header().Set("X-Request-Id", id)
 	r.Body = http.MaxBytesReader(w, r.Body, rt.opts.MaxBody)
 	req := &Request{
-		Request: r, ID: id, Route: route, Remote: rt.remote(r), header: w.Header(),
+		Request: r, ID: id, Route: route, Remote: rt.remote(r), header: w.Header(), w: w,
 		Log: rt.opts.Log.With("request", id, "method", r.Method, "route", route),
 	}
 	result, err := guard(handle, req)
