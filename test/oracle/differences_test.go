@@ -75,6 +75,11 @@ func TestKnownDifferencesOfAuthRules(t *testing.T) {
 		}, "ok"},
 		// "If the join_rule is public, allow. Otherwise, reject."
 		{"another join in a private room", "11", []what{rules("private")}, member(alice, alice, "join"), "4.3.7"},
+		// "If the join_rule is public, allow."
+		{
+			"join of one who knocked before the room was opened", "11",
+			[]what{rules("knock"), member(bob, bob, "knock"), rules("public")}, member(bob, bob, "join"), "ok",
+		},
 		// "If the join_rule is anything other than knock, reject."
 		{"knock in a knock_restricted room of version 8", "8", []what{rules("knock_restricted")}, member(bob, bob, "knock"), "4.7.1"},
 		// "For each entry being added …: If the new value is greater …": it had no value.
@@ -82,6 +87,22 @@ func TestKnownDifferencesOfAuthRules(t *testing.T) {
 			"a user gets a level of their own", "11",
 			[]what{level(map[string]int{alice: 100}, 100)},
 			level(map[string]int{alice: 100, carol: 25}, 100), "ok",
+		},
+		// "If the current value is greater than the sender's …": it is equal.
+		{
+			"an admin lowers who may notify", "11",
+			[]what{powers(map[string]any{
+				"users": map[string]int{alice: 100}, "notifications": map[string]int{"room": 100},
+			})},
+			powers(map[string]any{
+				"users": map[string]int{alice: 100}, "notifications": map[string]int{"room": 75},
+			}), "ok",
+		},
+		// "… and the target user's power level is less than the sender's power level".
+		{
+			"an equal is unbanned", "11",
+			[]what{member(alice, bob, "ban"), level(map[string]int{alice: 100, bob: 100})},
+			member(alice, bob, "leave"), "4.5.5",
 		},
 		// "The power level of room creators is infinitely high."
 		{

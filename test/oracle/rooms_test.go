@@ -307,35 +307,40 @@ func compareMautrix(t *rapid.T, r *room, told string, ours, theirs error) {
 // each has its case in TestKnownDifferencesOfAuthRules.
 func sparesGmsl(r *room, state stateMap, e *event.Event, ours error) bool {
 	stateKey, _ := e.StateKey()
+	target := event.MembershipOf(r.events[state[event.Key{Type: "m.room.member", StateKey: stateKey}]])
 	before := event.MembershipOf(r.events[state[event.Key{Type: "m.room.member", StateKey: string(e.Sender())}]])
 	switch {
 	case e.Type() == "m.room.aliases" && !r.v.AliasesRule:
 		return true
-	case event.MembershipOf(e) == "leave" && stateKey == string(e.Sender()) && ours != nil:
+	case event.MembershipOf(e) == "leave" && (stateKey == string(e.Sender()) || target == "ban") && ours != nil:
 		return true
 	case event.MembershipOf(e) == "join" && (before == "join" || before == "invite") && ours != nil:
+		return true
+	case event.MembershipOf(e) == "join" && before == "knock" && ours == nil:
 		return true
 	case event.JoinRule(r.events[state[event.Key{Type: "m.room.join_rules"}]]) == "knock_restricted" && !r.v.KnockRestricted:
 		return true
 	case e.Type() == "m.room.power_levels":
 		levels := r.events[state[event.Key{Type: "m.room.power_levels"}]]
-		return levels != nil && (r.v.PrivilegedCreators || !slices.Equal(entries(levels), entries(e)))
+		return r.v.PrivilegedCreators || levels != nil && !slices.Equal(entries(levels), entries(e))
 	}
 	return false
 }
 
-// entries are for what power levels have one of their own.
+// entries are for what power levels have one of their own, and what it is for
+// notifications.
 func entries(e *event.Event) []string {
 	var content map[string]any
 	if err := json.Unmarshal(e.Content(), &content); err != nil {
 		return nil
 	}
 	var all []string
-	for _, name := range []string{"users", "events", "notifications"} {
+	for _, name := range []string{"users", "events"} {
 		for key := range content[name].(map[string]any) {
 			all = append(all, name+" "+key)
 		}
 	}
+	all = append(all, fmt.Sprint(content["notifications"]))
 	slices.Sort(all)
 	return all
 }
