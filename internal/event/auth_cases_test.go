@@ -12,7 +12,7 @@ import (
 var families = [][]string{{"1", "2"}, {"3", "4", "5"}, {"6"}, {"7"}, {"8", "9"}, {"10"}, {"11"}, {"12"}}
 
 // authCase is an event, what else the room has, and by which rule each family
-// refuses it: one number for all, or one for each; "ok" is allowed.
+// refuses it: one number for all, or one for each; "-" is allowed.
 type authCase struct {
 	name string
 	e    fields
@@ -41,7 +41,7 @@ func createEvent(content string, more map[string]any) fields {
 }
 
 var authCases = []authCase{
-	{"create", createEvent(`{"creator":"@creator:a","room_version":"1"}`, nil), nil, "ok"},
+	{"create", createEvent(`{"creator":"@creator:a","room_version":"1"}`, nil), nil, "-"},
 	{"create after something", func() fields {
 		f := createEvent(`{"creator":"@creator:a"}`, nil)
 		f.prev = []string{"$x"}
@@ -51,40 +51,40 @@ var authCases = []authCase{
 		map[string]any{"room_id": "!room:b"}), nil, "1.2"},
 	{"create of an unknown version", createEvent(`{"creator":"@creator:a","room_version":"0"}`, nil), nil, "1.3"},
 	{"create of a version that is no text", createEvent(`{"creator":"@creator:a","room_version":1}`, nil), nil, "1.3"},
-	{"create without creator", createEvent(`{}`, nil), nil, "1.4 1.4 1.4 1.4 1.4 1.4 ok ok"},
+	{"create without creator", createEvent(`{}`, nil), nil, "1.4 1.4 1.4 1.4 1.4 1.4 - -"},
 	{
 		"create with creators that are no list", createEvent(`{"creator":"@creator:a","additional_creators":"@b:a"}`, nil), nil,
-		"ok ok ok ok ok ok ok 1.4",
+		"- - - - - - - 1.4",
 	},
 	{
 		"create with creators that are no users", createEvent(`{"creator":"@creator:a","additional_creators":["@b:a","b"]}`, nil),
-		nil, "ok ok ok ok ok ok ok 1.4",
+		nil, "- - - - - - - 1.4",
 	},
 	{
 		"create with a creator that is no text", createEvent(`{"creator":"@creator:a","additional_creators":[1]}`, nil),
-		nil, "ok ok ok ok ok ok ok 1.4",
+		nil, "- - - - - - - 1.4",
 	},
-	{"create with creators", createEvent(`{"creator":"@creator:a","additional_creators":["@b:a"]}`, nil), nil, "ok"},
+	{"create with creators", createEvent(`{"creator":"@creator:a","additional_creators":["@b:a"]}`, nil), nil, "-"},
 
 	{"in no room", message("@user:b"), []fields{{typ: "m.room.create"}}, "2.4 2.4 2.4 2.4 2.4 2.4 2.4 2"},
 	{"in a room of another create event", message("@user:b"), []fields{{
 		id: "$else", typ: "m.room.create", sender: "@creator:a", content: `{"creator":"@creator:a"}`,
-	}}, "ok ok ok ok ok ok ok 2"},
+	}}, "- - - - - - - 2"},
 	{"from outside into a room that does not federate", message("@user:b"), []fields{
 		createEvent(`{"creator":"@creator:a","m.federate":false}`, nil),
 	}, "3 3 3 3 3 3 3 4"},
 	{"from inside in a room that does not federate", message("@mod:a"), []fields{
 		createEvent(`{"creator":"@creator:a","m.federate":false}`, nil),
-	}, "ok"},
+	}, "-"},
 	{"m.federate is something", message("@user:b"), []fields{
 		createEvent(`{"creator":"@creator:a","m.federate":"false"}`, nil),
-	}, "ok"},
+	}, "-"},
 
 	{
 		"aliases without a state key",
 		fields{typ: "m.room.aliases", key: "-", sender: "@user:b", content: `{}`},
 		nil,
-		"4.1 4.1 ok ok ok ok ok ok",
+		"4.1 4.1 - - - - - -",
 	},
 	{
 		"aliases of another server",
@@ -96,7 +96,7 @@ var authCases = []authCase{
 		"aliases by a stranger",
 		fields{typ: "m.room.aliases", key: "b", sender: "@stranger:b", content: `{}`},
 		nil,
-		"ok ok 5 5 5 5 5 6",
+		"- - 5 5 5 5 5 6",
 	},
 
 	{
@@ -122,7 +122,7 @@ var authCases = []authCase{
 		f := joins("@creator:a", "")
 		f.prev = []string{"$create"}
 		return f
-	}(), []fields{{typ: "m.room.member", key: "@creator:a"}}, "ok"},
+	}(), []fields{{typ: "m.room.member", key: "@creator:a"}}, "-"},
 	{"another's first join", func() fields {
 		f := joins("@stranger:b", "")
 		f.prev = []string{"$create"}
@@ -141,30 +141,30 @@ var authCases = []authCase{
 		"join of the banned", joins("@banned:b", ""), joinRule("public"),
 		"5.2.3 5.2.3 4.2.3 4.2.3 4.3.3 4.3.3 4.3.3 5.3.3",
 	},
-	{"public", joins("@stranger:b", ""), joinRule("public"), "ok"},
-	{"invite, invited", joins("@invited:b", ""), nil, "ok"},
-	{"invite, in the room", joins("@user:b", ""), nil, "ok"},
+	{"public", joins("@stranger:b", ""), joinRule("public"), "-"},
+	{"invite, invited", joins("@invited:b", ""), nil, "-"},
+	{"invite, in the room", joins("@user:b", ""), nil, "-"},
 	{"invite, not invited", joins("@stranger:b", ""), nil, joinOtherwise},
-	{"no join rules, invited", joins("@invited:b", ""), []fields{{typ: "m.room.join_rules"}}, "ok"},
+	{"no join rules, invited", joins("@invited:b", ""), []fields{{typ: "m.room.join_rules"}}, "-"},
 	{"no join rules, not invited", joins("@stranger:b", ""), []fields{{typ: "m.room.join_rules"}}, joinOtherwise},
-	{"knock, invited", joins("@invited:b", ""), joinRule("knock"), "5.2.6 5.2.6 4.2.6 ok ok ok ok ok"},
+	{"knock, invited", joins("@invited:b", ""), joinRule("knock"), "5.2.6 5.2.6 4.2.6 - - - - -"},
 	{"knock, knocking", joins("@knocking:b", ""), joinRule("knock"), joinOtherwise},
 	{"private, invited", joins("@invited:b", ""), joinRule("private"), joinOtherwise},
 	{"a rule that is no text, invited", joins("@invited:b", ""), []fields{
 		{typ: "m.room.join_rules", sender: "@creator:a", content: `{"join_rule":["invite"]}`},
 	}, joinOtherwise},
-	{"restricted, invited", joins("@invited:b", ""), joinRule("restricted"), "5.2.6 5.2.6 4.2.6 4.2.6 ok ok ok ok"},
+	{"restricted, invited", joins("@invited:b", ""), joinRule("restricted"), "5.2.6 5.2.6 4.2.6 4.2.6 - - - -"},
 	{
 		"restricted, by nobody", joins("@stranger:b", ""), joinRule("restricted"),
 		"5.2.6 5.2.6 4.2.6 4.2.6 4.3.5.2 4.3.5.2 4.3.5.2 5.3.5.2",
 	},
 	{
 		"restricted, by one who can", joins("@stranger:b", `,"join_authorised_via_users_server":"@mod:a"`), joinRule("restricted"),
-		"5.2.6 5.2.6 4.2.6 4.2.6 ok ok ok ok",
+		"5.2.6 5.2.6 4.2.6 4.2.6 - - - -",
 	},
 	{
 		"restricted, by the creator", joins("@stranger:b", `,"join_authorised_via_users_server":"@creator:a"`),
-		joinRule("restricted"), "5.2.6 5.2.6 4.2.6 4.2.6 ok ok ok ok",
+		joinRule("restricted"), "5.2.6 5.2.6 4.2.6 4.2.6 - - - -",
 	},
 	{
 		"restricted, by one who cannot", joins("@stranger:b", `,"join_authorised_via_users_server":"@user:b"`),
@@ -177,19 +177,19 @@ var authCases = []authCase{
 	},
 	{
 		"by what is no user", joins("@stranger:b", `,"join_authorised_via_users_server":"b"`), joinRule("public"),
-		"ok ok ok ok 4.2.1 4.2.1 4.2.1 5.2.1",
+		"- - - - 4.2.1 4.2.1 4.2.1 5.2.1",
 	},
 	{
 		"by what is no text", joins("@stranger:b", `,"join_authorised_via_users_server":{}`), joinRule("public"),
-		"ok ok ok ok 4.2.1 4.2.1 4.2.1 5.2.1",
+		"- - - - 4.2.1 4.2.1 4.2.1 5.2.1",
 	},
 	{
 		"knock_restricted, by one who can", joins("@stranger:b", `,"join_authorised_via_users_server":"@mod:a"`),
-		joinRule("knock_restricted"), "5.2.6 5.2.6 4.2.6 4.2.6 4.3.7 ok ok ok",
+		joinRule("knock_restricted"), "5.2.6 5.2.6 4.2.6 4.2.6 4.3.7 - - -",
 	},
 
-	{"invite", membership("@mod:a", "@stranger:b", "invite", ""), nil, "ok"},
-	{"invite of one who left", membership("@mod:a", "@left:b", "invite", ""), nil, "ok"},
+	{"invite", membership("@mod:a", "@stranger:b", "invite", ""), nil, "-"},
+	{"invite of one who left", membership("@mod:a", "@left:b", "invite", ""), nil, "-"},
 	{
 		"invite by an outsider", membership("@left:b", "@stranger:b", "invite", ""), nil,
 		"5.3.2 5.3.2 4.3.2 4.3.2 4.4.2 4.4.2 4.4.2 5.4.2",
@@ -207,9 +207,9 @@ var authCases = []authCase{
 		"5.3.5 5.3.5 4.3.5 4.3.5 4.4.5 4.4.5 4.4.5 5.4.5",
 	},
 
-	{"leave", membership("@user:b", "@user:b", "leave", ""), nil, "ok"},
-	{"leave of the invited", membership("@invited:b", "@invited:b", "leave", ""), nil, "ok"},
-	{"leave of one who knocks", membership("@knocking:b", "@knocking:b", "leave", ""), nil, "5.4.1 5.4.1 4.4.1 ok ok ok ok ok"},
+	{"leave", membership("@user:b", "@user:b", "leave", ""), nil, "-"},
+	{"leave of the invited", membership("@invited:b", "@invited:b", "leave", ""), nil, "-"},
+	{"leave of one who knocks", membership("@knocking:b", "@knocking:b", "leave", ""), nil, "5.4.1 5.4.1 4.4.1 - - - - -"},
 	{
 		"leave of one who left", membership("@left:b", "@left:b", "leave", ""), nil,
 		"5.4.1 5.4.1 4.4.1 4.4.1 4.5.1 4.5.1 4.5.1 5.5.1",
@@ -218,12 +218,12 @@ var authCases = []authCase{
 		"leave of the banned", membership("@banned:b", "@banned:b", "leave", ""), nil,
 		"5.4.1 5.4.1 4.4.1 4.4.1 4.5.1 4.5.1 4.5.1 5.5.1",
 	},
-	{"kick", membership("@mod:a", "@user:b", "leave", ""), nil, "ok"},
+	{"kick", membership("@mod:a", "@user:b", "leave", ""), nil, "-"},
 	{
 		"kick by an outsider", membership("@left:b", "@user:b", "leave", ""), nil,
 		"5.4.2 5.4.2 4.4.2 4.4.2 4.5.2 4.5.2 4.5.2 5.5.2",
 	},
-	{"unban", membership("@mod:a", "@banned:b", "leave", ""), nil, "ok"},
+	{"unban", membership("@mod:a", "@banned:b", "leave", ""), nil, "-"},
 	{"unban without the level", membership("@mod:a", "@banned:b", "leave", ""), []fields{
 		{typ: "m.room.power_levels", sender: "@creator:a", content: `{"ban":60,"users":{"@mod:a":50}}`},
 	}, "5.4.3 5.4.3 4.4.3 4.4.3 4.5.3 4.5.3 4.5.3 5.5.3"},
@@ -241,11 +241,11 @@ var authCases = []authCase{
 	},
 	{
 		"kick of an admin by the creator", membership("@creator:a", "@admin:a", "leave", ""), nil,
-		"5.4.5 5.4.5 4.4.5 4.4.5 4.5.5 4.5.5 4.5.5 ok",
+		"5.4.5 5.4.5 4.4.5 4.4.5 4.5.5 4.5.5 4.5.5 -",
 	},
 
-	{"ban", membership("@mod:a", "@user:b", "ban", ""), nil, "ok"},
-	{"ban of a stranger", membership("@mod:a", "@stranger:b", "ban", ""), nil, "ok"},
+	{"ban", membership("@mod:a", "@user:b", "ban", ""), nil, "-"},
+	{"ban of a stranger", membership("@mod:a", "@stranger:b", "ban", ""), nil, "-"},
 	{
 		"ban by an outsider", membership("@left:b", "@user:b", "ban", ""), nil,
 		"5.5.1 5.5.1 4.5.1 4.5.1 4.6.1 4.6.1 4.6.1 5.6.1",
@@ -259,10 +259,10 @@ var authCases = []authCase{
 		"5.5.3 5.5.3 4.5.3 4.5.3 4.6.3 4.6.3 4.6.3 5.6.3",
 	},
 
-	{"knock", membership("@stranger:b", "@stranger:b", "knock", ""), joinRule("knock"), "5.6 5.6 4.6 ok ok ok ok ok"},
+	{"knock", membership("@stranger:b", "@stranger:b", "knock", ""), joinRule("knock"), "5.6 5.6 4.6 - - - - -"},
 	{
 		"knock in a knock_restricted room", membership("@stranger:b", "@stranger:b", "knock", ""), joinRule("knock_restricted"),
-		"5.6 5.6 4.6 4.6.1 4.7.1 ok ok ok",
+		"5.6 5.6 4.6 4.6.1 4.7.1 - - -",
 	},
 	{
 		"knock in an invite room", membership("@stranger:b", "@stranger:b", "knock", ""), nil,
@@ -281,10 +281,10 @@ var authCases = []authCase{
 		"5.6 5.6 4.6 4.6.4 4.7.4 4.7.4 4.7.4 5.7.4",
 	},
 
-	{"message", message("@user:b"), nil, "ok"},
+	{"message", message("@user:b"), nil, "-"},
 	{"message of an outsider", message("@left:b"), nil, "6 6 5 5 5 5 5 6"},
 	{"message of the invited", message("@invited:b"), nil, "6 6 5 5 5 5 5 6"},
-	{"third-party invite", state("@mod:a", "m.room.third_party_invite", "token", `{}`), nil, "ok"},
+	{"third-party invite", state("@mod:a", "m.room.third_party_invite", "token", `{}`), nil, "-"},
 	{
 		"third-party invite without the level", state("@user:b", "m.room.third_party_invite", "token", `{}`), nil,
 		"7.1 7.1 6.1 6.1 6.1 6.1 6.1 7.1",
@@ -299,20 +299,20 @@ var authCases = []authCase{
 	{
 		"state by the creator of a room without levels", state("@creator:a", "m.room.topic", "", `{}`),
 		[]fields{{typ: "m.room.power_levels"}},
-		"ok",
+		"-",
 	},
 	{"state of another", state("@mod:a", "org.example", "@user:b", `{}`), nil, "9 9 8 8 8 8 8 9"},
-	{"state of oneself", state("@mod:a", "org.example", "@mod:a", `{}`), nil, "ok"},
+	{"state of oneself", state("@mod:a", "org.example", "@mod:a", `{}`), nil, "-"},
 
-	{"first levels", levels("@creator:a", `{"users":{"@admin:a":1000}}`), []fields{{typ: "m.room.power_levels"}}, "ok"},
-	{"a level that is text", levels("@admin:a", roomLevels(`"ban":" +050 "`)), nil, "ok ok ok ok ok 9.1 9.1 10.1"},
+	{"first levels", levels("@creator:a", `{"users":{"@admin:a":1000}}`), []fields{{typ: "m.room.power_levels"}}, "-"},
+	{"a level that is text", levels("@admin:a", roomLevels(`"ban":" +050 "`)), nil, "- - - - - 9.1 9.1 10.1"},
 	{
 		"a level that is nothing", levels("@admin:a", roomLevels(`"ban":null`)), nil,
 		"10.3.2 10.3.2 9.3.2 9.3.2 9.3.2 9.1 9.1 10.1",
 	},
 	{
 		"an event's level that is text", levels("@admin:a", roomLevels(`"events":{"m.room.power_levels":"50"}`)), nil,
-		"ok ok ok ok ok 9.2 9.2 10.2",
+		"- - - - - 9.2 9.2 10.2",
 	},
 	{
 		"events that are none", levels("@admin:a", roomLevels(`"events":[]`)), nil,
@@ -320,11 +320,11 @@ var authCases = []authCase{
 	},
 	{
 		"a notification's level that is text", levels("@admin:a", roomLevels(`"notifications":{"room":"60"}`)), nil,
-		"ok ok ok ok ok 9.2 9.2 10.2",
+		"- - - - - 9.2 9.2 10.2",
 	},
 	{
 		"a notification's level that is a word", levels("@admin:a", roomLevels(`"notifications":{"room":"all"}`)), nil,
-		"ok ok 9.5.1 9.5.1 9.5.1 9.2 9.2 10.2",
+		"- - 9.5.1 9.5.1 9.5.1 9.2 9.2 10.2",
 	},
 	{"users that are none", levels("@admin:a", `{"users":[]}`), nil, "10.1 10.1 9.1 9.1 9.1 9.3 9.3 10.3"},
 	{"a user who is none", levels("@admin:a", roomUsers(`"someone":1`)), nil, "10.1 10.1 9.1 9.1 9.1 9.3 9.3 10.3"},
@@ -332,11 +332,11 @@ var authCases = []authCase{
 		"a user's level that is a word", levels("@admin:a", roomUsers(`"@user:b":"one"`)), nil,
 		"10.1 10.1 9.1 9.1 9.1 9.3 9.3 10.3",
 	},
-	{"a user's level that is text", levels("@admin:a", roomUsers(`"@user:b":"1"`)), nil, "ok ok ok ok ok 9.3 9.3 10.3"},
-	{"a creator's level", levels("@admin:a", roomUsers(`"@creator:a":100`)), nil, "ok ok ok ok ok ok ok 10.4"},
+	{"a user's level that is text", levels("@admin:a", roomUsers(`"@user:b":"1"`)), nil, "- - - - - 9.3 9.3 10.3"},
+	{"a creator's level", levels("@admin:a", roomUsers(`"@creator:a":100`)), nil, "- - - - - - - 10.4"},
 	{"an additional creator's level", levels("@creator:a", roomUsers(`"@user:b":1`)), []fields{
 		createEvent(`{"creator":"@creator:a","additional_creators":["@user:b"]}`, nil),
-	}, "ok ok ok ok ok ok ok 10.4"},
+	}, "- - - - - - - 10.4"},
 	{
 		"change of a level above", levels("@mod:a", roomLevels(`"redact":50`)), nil,
 		"10.3.1 10.3.1 9.3.1 9.3.1 9.3.1 9.5.1 9.5.1 10.6.1",
@@ -353,7 +353,7 @@ var authCases = []authCase{
 		"a level above is added", levels("@mod:a", roomLevels(`"kick":51`)), nil,
 		"10.3.2 10.3.2 9.3.2 9.3.2 9.3.2 9.5.2 9.5.2 10.6.2",
 	},
-	{"levels are changed and added", levels("@mod:a", roomLevels(`"ban":40,"kick":50,"users_default":-1`)), nil, "ok"},
+	{"levels are changed and added", levels("@mod:a", roomLevels(`"ban":40,"kick":50,"users_default":-1`)), nil, "-"},
 	{
 		"an event's level above is removed", levels("@mod:a", roomLevels(`"events":{"m.room.power_levels":50}`)), nil,
 		"10.4.1 10.4.1 9.4.1 9.4.1 9.4.1 9.6.1 9.6.1 10.7.1",
@@ -364,14 +364,14 @@ var authCases = []authCase{
 		"10.5.1 10.5.1 9.5.1 9.5.1 9.5.1 9.7.1 9.7.1 10.8.1",
 	},
 	{"an event's level is changed", levels("@mod:a", roomLevels(
-		`"events":{"m.room.power_levels":50,"m.room.name":50,"m.room.server_acl":100}`)), nil, "ok"},
+		`"events":{"m.room.power_levels":50,"m.room.name":50,"m.room.server_acl":100}`)), nil, "-"},
 	{
 		"a notification's level above is changed", levels("@mod:a", roomLevels(`"notifications":{"room":1}`)), nil,
-		"ok ok 9.4.1 9.4.1 9.4.1 9.6.1 9.6.1 10.7.1",
+		"- - 9.4.1 9.4.1 9.4.1 9.6.1 9.6.1 10.7.1",
 	},
 	{
 		"a notification's level above is added", levels("@mod:a", roomLevels(`"notifications":{"room":60,"x":51}`)), nil,
-		"ok ok 9.5.1 9.5.1 9.5.1 9.7.1 9.7.1 10.8.1",
+		"- - 9.5.1 9.5.1 9.5.1 9.7.1 9.7.1 10.8.1",
 	},
 	{
 		"an equal is removed", levels("@admin:a", strings.Replace(roomUsers(``), `"@other:a":100,`, "", 1)), nil,
@@ -393,23 +393,23 @@ var authCases = []authCase{
 		"one raises another above oneself", levels("@mod:a", roomUsers(`"@user:b":51`)), nil,
 		"10.7.1 10.7.1 9.7.1 9.7.1 9.7.1 9.9.1 9.9.1 10.10.1",
 	},
-	{"one lowers oneself", levels("@mod:a", roomUsers(`"@mod:a":0`)), nil, "ok"},
-	{"one raises another to one's own", levels("@mod:a", roomUsers(`"@user:b":50`)), nil, "ok"},
+	{"one lowers oneself", levels("@mod:a", roomUsers(`"@mod:a":0`)), nil, "-"},
+	{"one raises another to one's own", levels("@mod:a", roomUsers(`"@user:b":50`)), nil, "-"},
 	{
 		"a creator lowers an admin", levels("@creator:a", roomUsers(`"@admin:a":0`)), nil,
-		"10.6.1 10.6.1 9.6.1 9.6.1 9.6.1 9.8.1 9.8.1 ok",
+		"10.6.1 10.6.1 9.6.1 9.6.1 9.6.1 9.8.1 9.8.1 -",
 	},
 	{"without the level for levels", levels("@user:b", roomLevels(``)), nil, "8 8 7 7 7 7 7 8"},
 
 	{"redaction of another server's event", fields{
 		id: "$r:b", typ: "m.room.redaction", key: "-", sender: "@user:b", content: `{}`, more: map[string]any{"redacts": "$x:a"},
-	}, nil, "11.3 ok ok ok ok ok ok ok"},
+	}, nil, "11.3 - - - - - - -"},
 	{"redaction of an event of the same server", fields{
 		id: "$r:b", typ: "m.room.redaction", key: "-", sender: "@user:b", content: `{}`, more: map[string]any{"redacts": "$x:b"},
-	}, nil, "ok"},
+	}, nil, "-"},
 	{"redaction by one who may", fields{
 		id: "$r:a", typ: "m.room.redaction", key: "-", sender: "@admin:a", content: `{}`, more: map[string]any{"redacts": "$x:b"},
-	}, nil, "ok"},
+	}, nil, "-"},
 }
 
 func message(sender string) fields {

@@ -78,7 +78,8 @@ func TestKnownDifferencesOfAuthRules(t *testing.T) {
 		// "If the join_rule is public, allow."
 		{
 			"join of one who knocked before the room was opened", "11",
-			[]what{rules("knock"), member(bob, bob, "knock"), rules("public")}, member(bob, bob, "join"), "ok",
+			[]what{rules("knock"), member(bob, bob, "knock"), rules("public")},
+			member(bob, bob, "join"), "ok",
 		},
 		// "If the join_rule is anything other than knock, reject."
 		{"knock in a knock_restricted room of version 8", "8", []what{rules("knock_restricted")}, member(bob, bob, "knock"), "4.7.1"},
