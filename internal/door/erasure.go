@@ -186,6 +186,8 @@ var protocol = map[string]bool{
 	"m.room.third_party_invite": true, "m.space.child": true, "m.space.parent": true,
 }
 
+func isProtocol(typ string) bool { return protocol[typ] || strings.HasPrefix(typ, "m.policy.rule.") }
+
 // staysTheRooms tells whether an event is state that stays the room's, whoever
 // set it: the types that the protocol lives on always, others but m.room.member
 // while they are current.
@@ -194,7 +196,7 @@ func (v *Visit) staysTheRooms(e *storage.Event) (bool, error) {
 	switch {
 	case !isState || key.Type == typeMember:
 		return false, nil
-	case protocol[key.Type] || strings.HasPrefix(key.Type, "m.policy.rule."):
+	case isProtocol(key.Type):
 		return true, nil
 	}
 	id, err := v.currentID(key)

@@ -54,11 +54,13 @@ var secret = doortest.Content{"secret": "s3cret", "reason": "s3cret", "displayna
 
 func (s *stage) tell(told string) {
 	s.T.Helper()
-	for _, word := range strings.Fields(told) {
-		if e := s.one(word); e != nil {
-			s.words[e.ID()] = word
+	s.Batch(func() {
+		for _, word := range strings.Fields(told) {
+			if e := s.one(word); e != nil {
+				s.words[e.ID()] = word
+			}
 		}
-	}
+	})
 }
 
 func (s *stage) one(word string) *storage.Event {

@@ -35,8 +35,10 @@ type Visit struct {
 	ignored map[matrix.UserID]bool
 	erased  map[matrix.UserID]int64 // what other processes have just done
 
-	moments map[state.Root]moment
-	current map[event.Key]string // of the room's current state, as far as asked
+	moments  map[state.Root]moment
+	lastRoot state.Root // of the moment that was asked for last: most events have that of their neighbour
+	last     moment
+	current  map[event.Key]string // of the room's current state, as far as asked
 }
 
 // Enter begins a visit. Whether the room is there, and may be looked at, is asked
@@ -222,18 +224,27 @@ func (v *Visit) moment(root state.Root, create bool) (m moment, ok bool, err err
 	if root == (state.Root{}) {
 		return moment{visibility: shared}, create, nil
 	}
-	if m, ok := v.moments[root]; ok {
-		return m, true, nil
+	if root == v.lastRoot {
+		return v.last, true, nil
 	}
-	at := instant{root, string(v.who.User) + "\x00" + string(v.who.Server)}
-	if m, ok = v.d.caches.moments.GetIfPresent(at); !ok {
-		if m, ok, err = v.readMoment(root); err != nil || !ok {
+	if m, ok = v.moments[root]; !ok {
+		if m, ok, err = v.findMoment(root); err != nil || !ok {
 			return m, ok, err
 		}
-		v.d.caches.moments.Set(at, m)
+		v.moments[root] = m
 	}
-	v.moments[root] = m
+	v.lastRoot, v.last = root, m
 	return m, true, nil
+}
+
+func (v *Visit) findMoment(root state.Root) (m moment, ok bool, err error) {
+	at := instant{root, string(v.who.User) + "\x00" + string(v.who.Server)}
+	if m, ok = v.d.caches.moments.GetIfPresent(at); !ok {
+		if m, ok, err = v.readMoment(root); err == nil && ok {
+			v.d.caches.moments.Set(at, m)
+		}
+	}
+	return m, ok, err
 }
 
 func (v *Visit) readMoment(root state.Root) (m moment, ok bool, err error) {

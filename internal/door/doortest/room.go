@@ -42,11 +42,13 @@ func (h *House) Room(version string, creator matrix.UserID) *Room {
 	}
 	create := h.build(v, p)
 	r.ID = create.RoomID()
-	h.Update(func(tx *storage.Tx) error {
-		return tx.AddRoom(storage.Room{ID: r.ID, Version: version, CreatedAt: 1, Extremities: []string{}})
+	h.Batch(func() {
+		h.Update(func(tx *storage.Tx) error {
+			return tx.AddRoom(storage.Room{ID: r.ID, Version: version, CreatedAt: 1, Extremities: []string{}})
+		})
+		r.Create = r.add(create)
+		r.Member(creator, creator, "join")
 	})
-	r.Create = r.add(create)
-	r.Member(creator, creator, "join")
 	return r
 }
 
