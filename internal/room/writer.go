@@ -21,6 +21,11 @@ type writer struct {
 	dirty   bool
 	// enqueued tells that there is a job to run after the commit.
 	enqueued bool
+	// again tells that what is kept of erased users is to be looked at again.
+	again bool
+	// ending is whose ending the room is written for, "" for nobody's: for them
+	// nothing was kept, and theirs is looked at by the ending.
+	ending matrix.UserID
 }
 
 // draft is an event that somebody wants to be.
@@ -52,6 +57,11 @@ func (s *Service) open(tx *storage.Tx, id matrix.RoomID) (*writer, error) {
 func (w *writer) close() error {
 	if !w.dirty {
 		return nil
+	}
+	if w.again {
+		if err := w.lookAgain(); err != nil {
+			return err
+		}
 	}
 	return w.tx.SetRoom(w.room)
 }
@@ -199,6 +209,7 @@ func (w *writer) store(e *event.Event) (*storage.Event, error) {
 
 // replace does what follows when e takes the place of the state under its key.
 func (w *writer) replace(key event.Key, e *event.Event) error {
+	w.again = w.again || key.Type != typeMember
 	if key.Type != typeGuestAccess || key.StateKey != "" {
 		return nil
 	}
@@ -218,6 +229,9 @@ func (w *writer) member(e *storage.Event, user matrix.UserID) error {
 	after := event.MembershipOf(e.Event)
 	w.count(before.Membership, -1)
 	w.count(after, 1)
+	if err := w.fallen(e, user, before.Membership, after); err != nil {
+		return err
+	}
 	return w.tx.SetMembership(storage.Membership{
 		Room: w.room.ID, User: user, Membership: after, Pos: e.Pos, EventID: e.ID(), Sender: e.Sender(),
 	}, w.s.local(user))

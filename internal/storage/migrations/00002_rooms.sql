@@ -145,3 +145,36 @@ CREATE TABLE threads (
     PRIMARY KEY (room_id, root_id)
 );
 CREATE INDEX threads_last ON threads (room_id, last_pos);
+
+-- Up to where people have read: one row per thread of a room, "main" and "" (no
+-- matter which) among them. event_pos is the event's place in the timeline, pos
+-- the receipt's in the stream.
+CREATE TABLE receipts (
+    room_id   TEXT   NOT NULL,
+    user_id   TEXT   NOT NULL,
+    type      TEXT   NOT NULL,
+    thread_id TEXT   NOT NULL,
+    event_id  TEXT   NOT NULL,
+    event_pos BIGINT NOT NULL,
+    ts        BIGINT NOT NULL,
+    pos       BIGINT NOT NULL,
+    PRIMARY KEY (room_id, user_id, type, thread_id)
+);
+CREATE INDEX receipts_pos ON receipts (room_id, pos);
+CREATE INDEX receipts_user ON receipts (user_id);
+
+-- Rooms in which events of an erased user are still whole on disk. looks counts
+-- what has happened that may have changed who is left to read them; kept is how
+-- many messages were kept for somebody when it was last looked at.
+CREATE TABLE erasures_pending (
+    room_id    TEXT   NOT NULL,
+    user_id    TEXT   NOT NULL,
+    erased_pos BIGINT NOT NULL,
+    looks      BIGINT NOT NULL,
+    kept       BIGINT NOT NULL,
+    PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX erasures_pending_user ON erasures_pending (user_id, room_id);
+
+-- The member events about a person.
+CREATE INDEX events_about ON events (state_key, room_id, pos) WHERE type = 'm.room.member';
