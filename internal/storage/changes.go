@@ -27,6 +27,10 @@ const (
 	ChangePrivate                           // something that only User sees, in Room: forgotten, a private receipt
 )
 
+// ChangesLost tells the listener of [DB.OnCommit] that it missed changes, of any
+// kind, up to its position: what it keeps may be wrong. It is in no table.
+const ChangesLost ChangeKind = -1
+
 // Change is what happened at one position. Every position has exactly one, and
 // there are no gaps: positions of transactions that were rolled back are given
 // again.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -16,8 +17,13 @@ type DB struct {
 	gate    gate
 	updates atomic.Int64
 	views   atomic.Int64
-	feed    *feed
-	nodes   *nodes // nil on SQLite
+	// statements counts those within transactions.
+	statements atomic.Int64
+	feed       *feed
+	// Of the goroutine that follows the changes of other processes; nil on SQLite.
+	stop, followed chan struct{}
+	stopOnce       sync.Once
+	nodes          *nodes // nil on SQLite
 }
 
 // engine is what differs between SQLite and PostgreSQL in how a transaction
@@ -66,6 +72,13 @@ func OpenIn(ctx context.Context, url, folder string) (*DB, error) {
 		_ = db.Close()
 		return nil, err
 	}
+	if db.nodes != nil {
+		db.stop, db.followed = make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(db.followed)
+			db.follow(db.stop)
+		}()
+	}
 	return db, nil
 }
 
@@ -75,6 +88,10 @@ func (db *DB) Engine() string { return db.dialect.name }
 // Close waits for running transactions and closes the database. Later ones are
 // refused.
 func (db *DB) Close() error {
+	if db.stop != nil {
+		db.stopOnce.Do(func() { close(db.stop) })
+		<-db.followed
+	}
 	if !db.gate.close() {
 		return errClosed
 	}
@@ -100,7 +117,7 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	}
 	defer db.gate.leave()
 	db.updates.Add(1)
-	return db.engine.update(ctx, fn, db.committed)
+	return db.engine.update(ctx, db.counted(fn), db.committed)
 }
 
 // View runs fn in a transaction that sees one state of the database and cannot
@@ -111,7 +128,15 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	}
 	defer db.gate.leave()
 	db.views.Add(1)
-	return db.engine.view(ctx, fn)
+	return db.engine.view(ctx, db.counted(fn))
+}
+
+// counted is fn with its statements counted.
+func (db *DB) counted(fn func(*Tx) error) func(*Tx) error {
+	return func(tx *Tx) error {
+		defer func() { db.statements.Add(tx.statements) }()
+		return fn(tx)
+	}
 }
 
 // Look is [DB.View] for a single statement, which on PostgreSQL needs no
@@ -143,11 +168,16 @@ type Stats struct {
 	Updates int64 // calls of Update
 	Views   int64 // calls of View and Look
 	Commits int64 // transactions that wrote; on SQLite several Updates share one
+	// Statements that ran in transactions, those of attempts that failed included.
+	Statements int64
 }
 
 // Stats returns the counts.
 func (db *DB) Stats() Stats {
-	return Stats{Updates: db.updates.Load(), Views: db.views.Load(), Commits: db.engine.commits()}
+	return Stats{
+		Updates: db.updates.Load(), Views: db.views.Load(), Commits: db.engine.commits(),
+		Statements: db.statements.Load(),
+	}
 }
 
 // dialect is what the two engines spell differently.

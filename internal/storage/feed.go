@@ -87,6 +87,7 @@ func (db *DB) committed(changes []Change) {
 	if db.dialect.name == sqliteDialect.name {
 		return // its one writer commits in order
 	}
+	db.Notify()
 	last := changes[len(changes)-1].Pos
 	for {
 		delivered, moved := db.feed.state()
@@ -103,8 +104,15 @@ func (db *DB) committed(changes []Change) {
 	}
 }
 
-// fetchBatch is how many changes of others are read at once.
-const fetchBatch = 1000
+const (
+	// fetchBatch is how many changes of others are read at once.
+	fetchBatch = 1000
+	// changesKept is how many of the newest changes are kept for others. A process
+	// that was away for longer finds a gap.
+	changesKept = 100_000
+	// pruneEvery is how often older ones are deleted.
+	pruneEvery = time.Minute
+)
 
 // fetchChanges hands over what other processes have changed.
 func (db *DB) fetchChanges(ctx context.Context) error {
@@ -113,18 +121,68 @@ func (db *DB) fetchChanges(ctx context.Context) error {
 	for {
 		delivered, _ := db.feed.state()
 		var list []Change
+		var pos int64
 		err := db.View(ctx, func(tx *Tx) (err error) {
-			list, err = tx.ChangesAfter(delivered, fetchBatch)
+			if pos, err = tx.Pos(); err == nil {
+				list, err = tx.ChangesAfter(delivered, fetchBatch)
+			}
 			return err
 		})
 		if err != nil {
 			return err
+		}
+		if pos-delivered > changesKept {
+			db.feed.lost(pos)
+			continue
 		}
 		db.feed.fill(list)
 		if len(list) < fetchBatch {
 			return nil
 		}
 	}
+}
+
+// follow hands over the changes of other processes as they come, and deletes old
+// ones, until stop is closed.
+func (db *DB) follow(stop <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-stop
+		cancel()
+	}()
+	prune := time.NewTicker(pruneEvery)
+	defer prune.Stop()
+	var pruned int64
+	for {
+		select {
+		case <-stop:
+			return
+		case <-db.Hints():
+			_ = db.fetchChanges(ctx) // the next hint comes in a second
+		case <-prune.C:
+			if old := db.Delivered() - changesKept; old > pruned {
+				if db.Update(ctx, func(tx *Tx) error { return tx.PruneChanges(old) }) == nil {
+					pruned = old
+				}
+			}
+		}
+	}
+}
+
+// lost goes on at a position, where the changes up to it are not kept any more.
+func (f *feed) lost(pos int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for p := range f.early {
+		if p <= pos {
+			delete(f.early, p)
+		}
+	}
+	f.delivered = pos
+	f.listen([]Change{{Pos: pos, Kind: ChangesLost}})
+	close(f.moved)
+	f.moved = make(chan struct{})
 }
 
 // fill is add for changes that were read: what this process has committed itself
