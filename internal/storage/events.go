@@ -141,9 +141,12 @@ func (tx *Tx) EventNear(room matrix.RoomID, at matrix.Timestamp, after bool) (*E
 // ReplaceEvent puts the redacted form of an event in its place on disk:
 // redactedBy is the redaction, "" where it is because of an erasure. The caller
 // takes a position for it, as ChangeRedacted. What has no content relates to
-// nothing.
+// nothing, and is not found by its text.
 func (tx *Tx) ReplaceEvent(e *Event, redacted *event.Event, redactedBy string) error {
 	if err := tx.DropRelation(e); err != nil {
+		return err
+	}
+	if err := tx.DropSearch(e); err != nil {
 		return err
 	}
 	return tx.run(`UPDATE events SET json = $3, redacted_by = COALESCE($4, redacted_by), erased = erased OR $5

@@ -6,6 +6,8 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
@@ -14,6 +16,22 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// filesOf are the migrations of one engine: those that are for both, and those
+// that another form of is for the other, NNNNN_name.sqlite.sql and
+// NNNNN_name.postgres.sql. What the engines have in common stays in one file.
+type filesOf struct {
+	fs.FS
+	other dialect
+}
+
+// Glob is that of [fs.GlobFS], by which goose finds the files.
+func (f filesOf) Glob(pattern string) ([]string, error) {
+	names, err := fs.Glob(f.FS, pattern)
+	return slices.DeleteFunc(names, func(name string) bool {
+		return strings.HasSuffix(name, "."+f.other.name+".sql")
+	}), err
+}
+
 // migrate brings the schema up to date. Migrations are numbered and go forward
 // only. A schema that is newer than this program is left alone.
 func migrate(ctx context.Context, db *sql.DB, d dialect) error {
@@ -21,11 +39,11 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 	if err != nil {
 		return err
 	}
-	kind := database.DialectSQLite3
+	kind, other := database.DialectSQLite3, postgresDialect
 	if d.name == postgresDialect.name {
-		kind = database.DialectPostgres
+		kind, other = database.DialectPostgres, sqliteDialect
 	}
-	provider, err := goose.NewProvider(kind, db, files)
+	provider, err := goose.NewProvider(kind, db, filesOf{files, other})
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}

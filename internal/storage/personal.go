@@ -27,6 +27,7 @@ var personal = map[string]struct{ key, owned string }{
 	"connections":       {"user_id, device_id, ip, user_agent", "user_id = $1"},
 	"account_data":      {"user_id, room_id, type", "user_id = $1"},
 	"filters":           {"user_id, filter_id", "user_id = $1"},
+	"receipts":          {"room_id, user_id, type, thread_id", "user_id = $1"},
 	"profile_fields":    {"user_id, name", "user_id = $1"},
 	"terms_accepted":    {"user_id, policy, version", "user_id = $1"},
 }
@@ -53,13 +54,14 @@ func (tx *Tx) DeletePersonal(table string, user matrix.UserID, limit int) (int64
 }
 
 // Columns lists every column of the schema as table.column, but those of the
-// migration tool's own table.
+// migration tool's own table, and of those in which SQLite keeps an index of
+// words, which the column of words stands for.
 func (db *DB) Columns(ctx context.Context) (columns []string, err error) {
 	query := `SELECT table_name || '.' || column_name FROM information_schema.columns
 		WHERE table_schema = current_schema() ORDER BY 1`
 	if db.dialect.name == sqliteDialect.name {
-		query = `SELECT m.name || '.' || p.name FROM sqlite_master m, pragma_table_info(m.name) p
-			WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY 1`
+		query = `SELECT t.name || '.' || p.name FROM pragma_table_list t, pragma_table_info(t.name) p
+			WHERE t.schema = 'main' AND t.type <> 'shadow' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY 1`
 	}
 	err = db.View(ctx, func(tx *Tx) (err error) {
 		columns, err = all(tx, func(s scanner) (string, error) {
