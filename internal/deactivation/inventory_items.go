@@ -6,6 +6,9 @@ const (
 	keptName   = "a user id is never given out again, and the end of the account has to be known to refuse it"
 	keptProof  = "the operator has to be able to show that, when and by whom an account was ended"
 	technical  = "it is about the server's own work"
+	withEvent  = "with the content of the event: when it is redacted, or its sender is erased and nobody is left who may read it"
+	fromSearch = "at once when its sender is erased, and else with the content of the event"
+	inEvents   = "it is made of events, which have it"
 )
 
 // Inventory is everything this server stores, by table.
@@ -104,6 +107,12 @@ var Inventory = []Item{
 		Goes: AtEnding, Category: "filters", Export: "filters.json",
 	},
 	{
+		Table:   "receipts",
+		Columns: []string{"room_id", "user_id", "type", "thread_id", "event_id", "event_pos", "ts", "pos"},
+		Owner:   "user_id", Purpose: "up to where somebody has read a room",
+		Goes: AtEnding, Category: "receipts", Export: "receipts.json",
+	},
+	{
 		Table: "profile_fields", Columns: []string{"user_id", "name", "value"},
 		Owner: "user_id", Purpose: "what others see of a person",
 		Goes: AtErasure, Category: "profile", Export: "profile.json",
@@ -155,6 +164,31 @@ var Inventory = []Item{
 		Purpose: "the state of rooms, as event ids; a person's id is in it where it is a state key",
 		Goes:    Never, Why: "a room's state is the room's: without it nobody could go on in it",
 		NotExported: "it says of a person which rooms they were in, by the ids of events",
+	},
+	{
+		Table: "relations",
+		Columns: []string{
+			"room_id", "parent_id", "rel_type", "pos", "event_id", "sender", "type", "ts", "state", "rel_key",
+		},
+		Owner: "sender", Purpose: "what messages answer, edit or react to, and with what",
+		Goes: WithTime, Why: withEvent, NotExported: inEvents,
+	},
+	{
+		Table: "threads", Columns: []string{"room_id", "root_id", "last_pos"},
+		Purpose: "which events have threads", Goes: NotAtAll, NotExported: inEvents,
+	},
+	{
+		Table: "searchable", Columns: []string{"pos", "room_id", "sender"},
+		Owner: "sender", Purpose: "which messages can be searched",
+		Goes: WithTime, Why: fromSearch, NotExported: inEvents,
+	},
+	{
+		Table: "search_words", Columns: []string{"pos", "words"},
+		Purpose: "the words of messages", Goes: WithTime, Why: fromSearch, NotExported: inEvents,
+	},
+	{
+		Table: "redactions_waiting", Columns: []string{"room_id", "target_id", "redaction_id"},
+		Purpose: "redactions of events that have not come yet", Goes: NotAtAll, NotExported: technical,
 	},
 	{
 		Table: "registration_tokens", Columns: []string{"token", "uses_allowed", "completed", "expires_at", "created_at"},
