@@ -83,6 +83,7 @@ func (a *API) Routes() []wire.Route {
 		a.membershipRoutes(),
 		a.historyRoutes(),
 		a.syncRoutes(),
+		a.receiptRoutes(),
 	)
 	for i, r := range routes {
 		r.Handle = readable(challenged(r.Handle))

@@ -31,6 +31,7 @@ var exportFiles = []exportFile{
 	{"threepids.json", exportThreepids},
 	{"account_data.json", exportAccountData},
 	{"filters.json", exportFilters},
+	{"receipts.json", exportReceipts},
 	{"terms.json", func(tx *storage.Tx, a storage.Account) (any, error) { return tx.TermsOf(a.UserID) }},
 	{"deactivations.json", exportDeactivations},
 	{"audit.json", exportAudit},
@@ -102,6 +103,17 @@ func exportProfile(tx *storage.Tx, a storage.Account) (any, error) {
 func exportFilters(tx *storage.Tx, a storage.Account) (any, error) {
 	filters, err := tx.Filters(a.UserID)
 	return named(filters), err
+}
+
+func exportReceipts(tx *storage.Tx, a storage.Account) (any, error) {
+	receipts, err := tx.AllReceipts(a.UserID)
+	list := make([]object, 0, len(receipts))
+	for _, r := range receipts {
+		list = append(list, object{
+			"room_id": r.Room, "type": r.Type, "thread_id": r.Thread, "event_id": r.EventID, "ts": r.Timestamp,
+		})
+	}
+	return object{"receipts": list}, err
 }
 
 func exportDevices(tx *storage.Tx, a storage.Account) (any, error) {

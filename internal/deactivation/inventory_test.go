@@ -99,6 +99,11 @@ var fillers = map[string]func(tx *storage.Tx, user matrix.UserID, plant, idServe
 	"filters": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
 		return tx.CreateFilter(user, plant, []byte(`{"x":"`+plant+`"}`))
 	},
+	"receipts": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
+		return tx.PutReceipt(storage.Receipt{
+			Room: matrix.RoomID(plant), User: user, Type: plant, Thread: plant, EventID: plant, EventPos: 1, Timestamp: 1, Pos: 1,
+		})
+	},
 	"profile_fields": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
 		return tx.SetProfileField(user, plant, []byte(`"`+plant+`"`))
 	},

@@ -9,6 +9,7 @@ import (
 	"lethe/internal/identity"
 	"lethe/internal/job"
 	"lethe/internal/matrix"
+	"lethe/internal/room"
 	"lethe/internal/storage"
 )
 
@@ -25,13 +26,15 @@ type step struct {
 var steps = []step{
 	// Devices first: the address log gets a row only while its device is there.
 	{name: "devices", tables: []string{"devices", "connections"}},
-	{name: "data", tables: []string{"account_data", "filters"}},
+	{name: "data", tables: []string{"account_data", "filters", "receipts"}},
 	{name: "profile", tables: []string{"profile_fields", "terms_accepted"}, onlyErase: true},
 }
 
 // The kinds of jobs that are not the clearing of tables.
 const (
 	kindPrefix   = "deactivation."
+	kindRooms    = kindPrefix + "rooms"
+	kindEvents   = kindPrefix + "events"
 	kindUnbind   = kindPrefix + "unbind"
 	kindFinalise = kindPrefix + "finalise"
 	kindNotify   = kindPrefix + "notify"
@@ -52,6 +55,9 @@ func (s *Service) registerSteps() {
 	for _, st := range steps {
 		s.jobs.Handle(kindPrefix+st.name, func(ctx context.Context, run *job.Run) error { return s.clear(ctx, run, st) })
 	}
+	s.jobs.Handle(kindRooms, s.leaveRooms)
+	s.jobs.Handle(kindEvents, s.eraseEvents)
+	s.jobs.Handle(room.KindErase, s.lookJob)
 	s.jobs.Handle(kindUnbind, s.unbind)
 	s.jobs.Handle(kindFinalise, s.finalise)
 	s.jobs.Handle(kindNotify, s.notify)
@@ -74,6 +80,14 @@ func (s *Service) enqueueSteps(tx *storage.Tx, d storage.Deactivation) error {
 	}
 	for _, table := range []string{"threepids", "threepid_bindings"} {
 		if err := s.remove(tx, d, table); err != nil {
+			return err
+		}
+	}
+	if err := s.enqueue(tx, d, kindRooms, d.ID+"/rooms", struct{}{}); err != nil {
+		return err
+	}
+	if d.Erase {
+		if err := s.enqueue(tx, d, kindEvents, d.ID+"/events", struct{}{}); err != nil {
 			return err
 		}
 	}

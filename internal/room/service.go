@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"lethe/internal/door"
 	"lethe/internal/event"
 	"lethe/internal/identity"
 	"lethe/internal/job"
@@ -38,6 +39,8 @@ type Service struct {
 type Events interface {
 	// Events returns those of the events that are there, by id.
 	Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, error)
+	// ThreadOf tells in which thread an event is.
+	ThreadOf(tx *storage.Tx, e *storage.Event) (door.Thread, error)
 }
 
 // New makes the service.
@@ -86,9 +89,14 @@ func (s *Service) live(tx *storage.Tx, who Actor) error {
 		return nil
 	}
 	a, err := tx.LiveAccount(who.User)
+	return liveness(who.User, a, err)
+}
+
+// liveness refuses a user by their account, as it was read.
+func liveness(user matrix.UserID, a storage.Account, err error) error {
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return matrix.Errorf(matrix.CodeForbidden, "There is no user %s on this server.", who.User)
+		return matrix.Errorf(matrix.CodeForbidden, "There is no user %s on this server.", user)
 	case err != nil:
 		return err
 	case a.DeactivatedAt != 0:

@@ -30,6 +30,10 @@ var personal = map[string]struct{ key, owned string }{
 	"receipts":          {"room_id, user_id, type, thread_id", "user_id = $1"},
 	"profile_fields":    {"user_id, name", "user_id = $1"},
 	"terms_accepted":    {"user_id, policy, version", "user_id = $1"},
+	"transactions":      {"user_id, device_id, scope, txn_id", "user_id = $1"},
+	// Messages, and other events that are no state, with their content. They are
+	// replaced, not deleted.
+	"events": {"", "sender = $1 AND state_key IS NULL AND NOT erased AND redacted_by IS NULL"},
 }
 
 // CountPersonal counts the rows of user in one of the tables of people.
@@ -46,8 +50,8 @@ func (tx *Tx) CountPersonal(table string, user matrix.UserID) (n int64, err erro
 // people, and returns how many.
 func (tx *Tx) DeletePersonal(table string, user matrix.UserID, limit int) (int64, error) {
 	t, ok := personal[table]
-	if !ok {
-		return 0, fmt.Errorf("%s is not a table of people", table)
+	if !ok || t.key == "" {
+		return 0, fmt.Errorf("%s is not a table from which the rows of people go", table)
 	}
 	return tx.exec(`DELETE FROM `+table+` WHERE (`+t.key+`) IN
 		(SELECT `+t.key+` FROM `+table+` WHERE `+t.owned+` LIMIT $2)`, user, limit)
