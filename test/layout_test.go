@@ -53,6 +53,9 @@ var imports = map[string][]string{
 	"internal/storage/storagetest": {"internal/storage"},
 	"internal/state":               {"internal/event", "internal/matrix", "internal/storage"},
 	"internal/door":                {"internal/event", "internal/matrix", "internal/state", "internal/storage"},
+	"internal/door/doortest": {
+		"internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",
+	},
 
 	"internal/appservice": {"internal/matrix"},
 	"internal/identity":   {"internal/event", "internal/matrix", "internal/outbound"},
@@ -92,7 +95,7 @@ var imports = map[string][]string{
 		"internal/state", "internal/storage", "internal/web", "internal/wire",
 	}),
 	"internal/hstest": {
-		"client", "internal/app", "internal/config", "internal/matrix", "internal/storage", "internal/storage/storagetest",
+		"client", "internal/app", "internal/config", "internal/event", "internal/matrix", "internal/storage", "internal/storage/storagetest",
 	},
 
 	"client":    {},
@@ -112,7 +115,8 @@ func api(more ...string) []string {
 
 // inTests is what the tests of every package may import besides.
 var inTests = []string{
-	"client", "internal/config", "internal/event", "internal/hstest", "internal/storage/storagetest",
+	"client", "internal/config", "internal/door/doortest", "internal/event", "internal/hstest",
+	"internal/storage/storagetest",
 }
 
 // onlyIn is the imports that belong to some packages alone, by the start of

@@ -44,11 +44,23 @@ func (a *API) capabilities(_ *wire.Request, who account.Requester) (any, error) 
 		"m.change_password": enabled(!who.Guest), "m.set_displayname": enabled(!who.Suspended),
 		"m.set_avatar_url": enabled(!who.Guest && !who.Suspended), "m.profile_fields": fields,
 		"m.3pid_changes": enabled(!who.Guest), "m.get_login_token": enabled(!who.Guest),
+		"m.room_versions": a.roomVersions(),
 	}
 	if who.Admin {
 		capabilities["m.account_moderation"] = map[string]bool{"lock": true, "suspend": true}
 	}
 	return map[string]any{"capabilities": capabilities}, nil
+}
+
+// roomVersions is the capability m.room_versions: those the specification has are
+// stable.
+func (a *API) roomVersions() any {
+	standard, all := a.Rooms.Versions()
+	available := map[string]string{}
+	for _, id := range all {
+		available[id] = "stable"
+	}
+	return map[string]any{"default": standard, "available": available}
 }
 
 var errNotSet = matrix.Errorf(matrix.CodeNotFound, "This server does not publish that.")

@@ -74,9 +74,13 @@ func TestCapabilitiesAreWhatTheUserMayDo(t *testing.T) {
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
 		boss, alice, visitor := admin(t, s, "boss"), s.Register("alice"), guest(s)
 		on, off := object{"enabled": true}, object{"enabled": false}
+		rooms := object{"default": "12", "available": object{
+			"1": "stable", "2": "stable", "3": "stable", "4": "stable", "5": "stable", "6": "stable", "7": "stable",
+			"8": "stable", "9": "stable", "10": "stable", "11": "stable", "12": "stable",
+		}}
 		member := object{
 			"m.change_password": on, "m.set_displayname": on, "m.set_avatar_url": on, "m.profile_fields": on,
-			"m.3pid_changes": on, "m.get_login_token": on,
+			"m.3pid_changes": on, "m.get_login_token": on, "m.room_versions": rooms,
 		}
 		want := func(who hstest.Session, want object) {
 			t.Helper()
@@ -89,7 +93,7 @@ func TestCapabilitiesAreWhatTheUserMayDo(t *testing.T) {
 		want(boss, with(member, object{"m.account_moderation": object{"lock": true, "suspend": true}}))
 		want(visitor, object{
 			"m.change_password": off, "m.set_displayname": on, "m.set_avatar_url": off, "m.3pid_changes": off,
-			"m.get_login_token": off, "m.profile_fields": object{"enabled": true, "allowed": []any{"displayname"}},
+			"m.room_versions": rooms, "m.get_login_token": off, "m.profile_fields": object{"enabled": true, "allowed": []any{"displayname"}},
 		})
 		s.Want(http.StatusOK, "", put, v1+"admin/suspend/"+alice.UserID, boss.Token, object{"suspended": true})
 		want(alice, with(member, object{"m.set_displayname": off, "m.set_avatar_url": off, "m.profile_fields": off}))

@@ -24,6 +24,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"lethe/internal/config"
+	"lethe/internal/event"
 )
 
 // IdentityServer is an identity server with TLS on a loopback address. It has
@@ -35,11 +36,16 @@ type IdentityServer struct {
 	// Certificate is its own certificate, in PEM.
 	Certificate []byte
 
+	key event.SigningKey // of the invites
+
 	mu      sync.Mutex
 	answer  http.HandlerFunc
 	binding func()
 	bound   map[string]string // user id by address
 	unbinds []Unbind
+	invites []StoredInvite
+	refused string // the error code with which it refuses to store invites
+	revoked bool
 }
 
 // Unbind is a request to take back an association.
@@ -54,13 +60,14 @@ type Unbind struct {
 // Make it before the [Server] that asks it.
 func NewIdentityServer(t testing.TB) *IdentityServer {
 	t.Helper()
-	s := &IdentityServer{bound: map[string]string{}}
+	s := &IdentityServer{bound: map[string]string{}, key: event.NewSigningKey()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_matrix/identity/v2/3pid/getValidated3pid", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, map[string]any{"medium": "email", "address": r.URL.Query().Get("sid"), "validated_at": 1})
 	})
 	mux.HandleFunc("POST /_matrix/identity/v2/3pid/bind", s.bind)
 	mux.HandleFunc("POST /_matrix/identity/v2/3pid/unbind", s.unbind)
+	s.handleInvites(mux)
 	server := httptest.NewUnstartedServer(mux)
 	certificate, pemBytes := newCertificate(t)
 	s.Certificate = pemBytes

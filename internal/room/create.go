@@ -30,6 +30,11 @@ var presets = map[string]preset{
 	PublicChat:         {"public", "shared", "forbidden"},
 }
 
+// Versions are the version that new rooms have and all that they can have.
+func (s *Service) Versions() (standard string, all []string) {
+	return s.opts.DefaultVersion, event.Versions()
+}
+
 // Creation says what room to make.
 type Creation struct {
 	Version string // "" for the server's default

@@ -26,6 +26,8 @@ type Tx struct {
 	view bool  // it cannot write, and sees one state of the database
 	seen int64 // the position of that state, once somebody has asked
 
+	statements int64 // that it has run
+
 	pos      int64 // the last position that is this transaction's
 	reserved int64 // how many positions up to pos are reserved and not taken
 	changes  []Change
@@ -60,6 +62,7 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	if tx.failed != nil {
 		return 0, tx.failed
 	}
+	tx.statements++
 	res, err := tx.q.ExecContext(tx.ctx, query, clean(args)...)
 	if err != nil {
 		return 0, tx.check(err)
@@ -78,6 +81,7 @@ func (tx *Tx) query(query string, args []any) (*sql.Rows, error) {
 	if tx.failed != nil {
 		return nil, tx.failed
 	}
+	tx.statements++
 	rows, err := tx.q.QueryContext(tx.ctx, query, clean(args)...)
 	return rows, tx.check(err)
 }
