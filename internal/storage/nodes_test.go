@@ -86,7 +86,7 @@ func TestNobodyIsAloneOnceAnotherIsLetIn(t *testing.T) {
 }
 
 func TestManyProcessesStartAtOnceOnAnEmptyDatabase(t *testing.T) {
-	url := storagetest.URL(t, "postgres")
+	url := storagetest.Blank(t)
 	var wg sync.WaitGroup
 	opened := make(chan *storage.DB, 8)
 	for range cap(opened) {
