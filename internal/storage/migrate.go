@@ -2,8 +2,10 @@ package storage
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -59,4 +61,17 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 		return fmt.Errorf("migrate: %w", wrap(err))
 	}
 	return nil
+}
+
+// Schema names the schema that this program makes: it is another for other
+// migrations.
+func Schema() string {
+	sum := sha256.New()
+	_ = fs.WalkDir(migrations, ".", func(path string, _ fs.DirEntry, err error) error {
+		if text, readErr := migrations.ReadFile(path); err == nil && readErr == nil {
+			fmt.Fprintf(sum, "%s\n%d\n%s", path, len(text), text)
+		}
+		return nil
+	})
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
