@@ -69,7 +69,12 @@ func (w *writer) close() error {
 // current returns the events of the room's current state under keys; those that
 // are not there are missing.
 func (w *writer) current(keys ...event.Key) (map[event.Key]*storage.Event, error) {
-	ids, err := w.s.trees.GetMany(w.tx, w.room.ID, w.room.State, keys)
+	return w.stateAt(w.room.State, keys...)
+}
+
+// stateAt is current for the state at a root.
+func (w *writer) stateAt(root state.Root, keys ...event.Key) (map[event.Key]*storage.Event, error) {
+	ids, err := w.s.trees.GetMany(w.tx, w.room.ID, root, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -248,5 +253,11 @@ func (w *writer) count(membership string, by int64) {
 
 // index stores what is looked up of an event of the timeline.
 func (w *writer) index(e *storage.Event) error {
-	return nil
+	if err := w.tx.AddRelation(e); err != nil {
+		return err
+	}
+	if err := w.tx.AddSearch(e); err != nil {
+		return err
+	}
+	return w.redactions(e)
 }
