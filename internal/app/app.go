@@ -72,6 +72,7 @@ type Server struct {
 	metrics     *metrics.Metrics
 	door        *door.Door
 	hub         *hub.Hub
+	unread      *push.Unread
 	syncing     *syncing.Service
 	baseURL     string
 }
@@ -145,7 +146,7 @@ func (s *Server) build(ctx context.Context) (err error) {
 	s.Push = push.New(s.DB)
 	s.Jobs = job.NewRunner(s.DB, job.Options{Now: s.opts.Now, Log: s.opts.Log, Workers: workers})
 	s.buildRooms(ids)
-	s.Deactivations = deactivation.New(s.DB, s.Jobs, s.Accounts, ids, deactivation.Options{
+	s.Deactivations = deactivation.New(s.DB, s.Jobs, s.Accounts, ids, s.Rooms, s.door, deactivation.Options{
 		ServerName: name, Now: s.opts.Now, Log: s.opts.Log, Key: s.key,
 		Grace: s.settings.DeactivationGrace.D(), UnbindWait: s.settings.DeactivationWait.D(),
 		BaseURL: s.baseURL, Mail: sender,

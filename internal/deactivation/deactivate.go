@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"lethe/internal/account"
+	"lethe/internal/door"
 	"lethe/internal/event"
 	"lethe/internal/identity"
 	"lethe/internal/job"
 	"lethe/internal/mail"
 	"lethe/internal/matrix"
+	"lethe/internal/room"
 	"lethe/internal/storage"
 )
 
@@ -40,15 +42,21 @@ type Service struct {
 	jobs     *job.Runner
 	accounts *account.Service
 	identity *identity.Client
+	rooms    *room.Service
+	door     *door.Door
 	opts     Options
+	pace     pace
 }
 
 // New makes the service and registers its steps with the runner.
-func New(db *storage.DB, jobs *job.Runner, accounts *account.Service, ids *identity.Client, opts Options) *Service {
+func New(
+	db *storage.DB, jobs *job.Runner, accounts *account.Service, ids *identity.Client, rooms *room.Service,
+	d *door.Door, opts Options,
+) *Service {
 	if opts.Ended == nil {
 		opts.Ended = func(matrix.UserID, bool) {}
 	}
-	s := &Service{db: db, jobs: jobs, accounts: accounts, identity: ids, opts: opts}
+	s := &Service{db: db, jobs: jobs, accounts: accounts, identity: ids, rooms: rooms, door: d, opts: opts}
 	s.registerSteps()
 	return s
 }

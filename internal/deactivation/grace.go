@@ -172,7 +172,12 @@ func (s *Service) takeBack(tx *storage.Tx, d storage.Deactivation, by Actor, act
 		return err
 	}
 	d.RequestedBy = string(by)
-	return s.audit(tx, action, &d)
+	if err := s.audit(tx, action, &d); err != nil || !d.Erase {
+		return err
+	}
+	// What the person has sent is everybody's to read again, who could before.
+	_, err := tx.NextPos(storage.Change{Kind: storage.ChangeErased, User: d.UserID})
+	return err
 }
 
 // Reactivate makes an account usable again, with a new password, if nothing of

@@ -1,7 +1,6 @@
 package room
 
 import (
-
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -131,4 +130,3 @@ func (w *writer) fallen(e *storage.Event, user matrix.UserID, before, after stri
 	}
 	return w.look(user)
 }
-

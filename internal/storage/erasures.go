@@ -112,14 +112,6 @@ func (tx *Tx) Keepers(room matrix.RoomID, cut int64) ([]matrix.UserID, error) {
 		GROUP BY m.user_id ORDER BY MIN(c.pos)`, room, cut)
 }
 
-// CountMessages counts the messages of a user, and other events that are no
-// state, which have their content.
-func (tx *Tx) CountMessages(user matrix.UserID) (n int64, err error) {
-	err = tx.one(`SELECT COUNT(*) FROM events
-		WHERE sender = $1 AND state_key IS NULL AND NOT erased AND redacted_by IS NULL`, []any{user}, &n)
-	return n, err
-}
-
 // CountMemberships counts the rooms of a user by what they are to them.
 func (tx *Tx) CountMemberships(user matrix.UserID) (map[string]int64, error) {
 	type count struct {
