@@ -85,11 +85,25 @@ func (d *Door) Changed(changes []storage.Change) {
 			}
 		case storage.ChangeErased:
 			d.noteErasure(c)
+		case storage.ChangesLost:
+			d.forget(c.Pos)
 		}
 	}
 	if len(changes) > 0 {
 		d.delivered.Store(changes[len(changes)-1].Pos)
 	}
+}
+
+// forget forgets everything that was read before a position.
+func (d *Door) forget(pos int64) {
+	d.pasts.touchAll(pos)
+	d.rooms.touchAll(pos)
+	d.childless.touchAll(pos)
+	d.events.touchAll(pos)
+	d.ignored.touchAll(pos)
+	d.loading.Lock()
+	defer d.loading.Unlock()
+	d.erasures.Store(&erasures{})
 }
 
 // noteChild forgets that the parent of a new event has no children. Of an event

@@ -27,8 +27,9 @@ type Hub struct {
 	rooms map[matrix.RoomID]*room
 	users map[matrix.UserID]*user
 	// held is the weight of all events in memory.
-	held  int
-	swept time.Time
+	held    int
+	waiting int
+	swept   time.Time
 	// behind are the rooms with events of other processes that Run has to read.
 	behind  map[*room]struct{}
 	fetch   chan struct{} // has one element while behind is not empty
@@ -133,6 +134,11 @@ func (h *Hub) change(c storage.Change) {
 	case storage.ChangeErased:
 		if u != nil {
 			u.rouse() // another process may have ended their sessions
+		}
+	case storage.ChangesLost:
+		for _, u := range h.users {
+			h.unfollow(u)
+			u.rouse()
 		}
 	case storage.ChangeHidden:
 		// In nobody's sync.
