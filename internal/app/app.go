@@ -64,6 +64,7 @@ type Server struct {
 	Rooms         *room.Service
 	Push          *push.Service
 	History       *history.Service
+	Hub           *hub.Hub
 
 	settings    config.Settings
 	opts        Options
@@ -71,7 +72,6 @@ type Server struct {
 	appservices *appservice.Registry
 	metrics     *metrics.Metrics
 	door        *door.Door
-	hub         *hub.Hub
 	unread      *push.Unread
 	syncing     *syncing.Service
 	baseURL     string
@@ -184,7 +184,7 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		HideDeactivated: set.DeactivatedLogin == "hide", BaseURL: s.baseURL, Mail: sender, Identity: ids,
 		TokenChecked: s.metrics.TokenCheck,
 		// Whoever waits with a session looks whether it is still there.
-		Forgotten: func(user matrix.UserID) { s.hub.Rouse(user) },
+		Forgotten: func(user matrix.UserID) { s.Hub.Rouse(user) },
 	}
 	if set.SMSGateway != "" {
 		opts.SendText = textSender(out, set.SMSGateway)

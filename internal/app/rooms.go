@@ -18,8 +18,8 @@ func (s *Server) buildRooms(ids *identity.Client) {
 	s.door = door.New(s.DB, trees, door.Options{
 		ServerName: name, Now: s.opts.Now, Readers: s.settings.ErasureReaders, Servers: s.settings.ErasureServers,
 	})
-	s.hub = hub.New(s.DB, s.door.Changed)
-	s.syncing = syncing.New(s.DB, s.hub, s.door, trees, syncing.Options{})
+	s.Hub = hub.New(s.DB, s.door.Changed)
+	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, syncing.Options{})
 	s.History = history.New(s.DB, s.door, trees)
 	s.Rooms = room.New(s.DB, trees, s.door, room.Options{
 		ServerName: name, Key: s.key, Now: s.opts.Now, Log: s.opts.Log,

@@ -68,9 +68,9 @@ func (s *Server) run(ctx context.Context, endpoints []endpoint, ready func()) er
 	var work errgroup.Group
 	work.Go(func() error { return s.Jobs.Run(upkeep) })
 	work.Go(func() error { s.Accounts.Run(upkeep); return nil })
-	work.Go(func() error { s.hub.Run(upkeep); return nil })
+	work.Go(func() error { s.Hub.Run(upkeep); return nil })
 	// Those who wait for something new are answered when the server stops.
-	defer context.AfterFunc(gctx, s.hub.Stop)()
+	defer context.AfterFunc(gctx, s.Hub.Stop)()
 	for _, e := range endpoints {
 		requests.Go(func() error { return s.serve(gctx, e) })
 	}
@@ -231,5 +231,7 @@ func (s *Server) registerGauges() {
 		}
 	}
 	s.metrics.Gauge("lethe_jobs_pending", "Durable work that is still to do; -1: not known.", nil, count(false))
+	s.metrics.Gauge("lethe_syncs_waiting", "Requests that wait for something new.", nil,
+		func() float64 { return float64(s.Hub.Waiting()) })
 	s.metrics.Gauge("lethe_jobs_stuck", "Durable work that has failed several times; -1: not known.", nil, count(true))
 }

@@ -150,11 +150,13 @@ func (h *Hub) Wait(ctx context.Context, id matrix.UserID, after int64, alive fun
 	}
 	wake := u.wake
 	u.waiting++
+	h.waiting++
 	h.mu.Unlock()
 	defer func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		u.waiting--
+		h.waiting--
 		u.used = time.Now()
 	}()
 	if err := alive(); err != nil {
@@ -168,6 +170,13 @@ func (h *Hub) Wait(ctx context.Context, id matrix.UserID, after int64, alive fun
 	case <-h.stop:
 		return ErrStopped
 	}
+}
+
+// Waiting is how many wait.
+func (h *Hub) Waiting() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.waiting
 }
 
 // Rouse wakes all who wait on behalf of id, with nothing new to them: whoever

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"maps"
 	"sync"
-	"time"
 
 	"github.com/maypok86/otter/v2"
 
@@ -16,8 +15,6 @@ const (
 	sentDevices = 2000
 	// sentEach bounds how many members it is of each, at about 50 bytes.
 	sentEach = 2000
-	// sentIdle is how long it is remembered of a device that does not sync.
-	sentIdle = time.Hour
 )
 
 // sentMembers remembers which members clients that load them lazily have been
@@ -50,10 +47,8 @@ type sentEvent struct {
 
 func newSentMembers() *sentMembers {
 	return &sentMembers{
-		seed: maphash.MakeSeed(),
-		devices: otter.Must(&otter.Options[sentKey, *sentTo]{
-			MaximumSize: sentDevices, ExpiryCalculator: otter.ExpiryAccessing[sentKey, *sentTo](sentIdle),
-		}),
+		seed:    maphash.MakeSeed(),
+		devices: otter.Must(&otter.Options[sentKey, *sentTo]{MaximumSize: sentDevices}),
 	}
 }
 
