@@ -12,9 +12,11 @@ import (
 
 const createRoom = v3 + "createRoom"
 
-// stateOf is the content of a room's state.
-func stateOf(s *hstest.Server, who hstest.Session, room, typ string) hstest.Answer {
-	return s.Want(http.StatusOK, "", get, hstest.RoomPath(room, "state", typ), who.Token, nil)
+// stateOf is the content of a room's state, under the type and, if there is one,
+// the key.
+func stateOf(s *hstest.Server, who hstest.Session, room string, key ...string) hstest.Answer {
+	path := hstest.RoomPath(room, append([]string{"state"}, key...)...)
+	return s.Want(http.StatusOK, "", get, path, who.Token, nil)
 }
 
 // level is a user's power level in what m.room.power_levels says; nil for none.
@@ -92,7 +94,7 @@ func TestWhatARoomIsMadeOf(t *testing.T) {
 		if stateOf(s, alice, room, "m.room.name").String("name") != "over" ||
 			stateOf(s, alice, room, "m.room.join_rules").String("join_rule") != "knock" ||
 			stateOf(s, alice, room, "m.room.guest_access").String("guest_access") != "forbidden" ||
-			stateOf(s, alice, room, "org.example.thing/k").Get("n") != 1.0 {
+			stateOf(s, alice, room, "org.example.thing", "k").Get("n") != 1.0 {
 			t.Error("the initial state is not what was asked for")
 		}
 		if levels.Get("events", "m.room.name") != 7.0 || levels.Get("events", "m.room.avatar") != nil ||

@@ -43,6 +43,7 @@ func TestAnInviteByAddressIsOneOfTheUserWhoHasBoundIt(t *testing.T) {
 func TestAnInviteByAddressWaitsForWhoeverBindsIt(t *testing.T) {
 	eachWithIdentity(t, func(t *testing.T, s *hstest.Server, ids *hstest.IdentityServer) {
 		alice, bob, carol := s.Register("alice"), s.Register("bob"), s.Register("carol")
+		s.Want(200, "", put, v3+"profile/"+url.PathEscape(alice.UserID)+"/displayname", alice.Token, object{"displayname": "Al"})
 		room := s.CreateRoom(alice.Token, object{"name": "N"})
 		join := v3 + "join/" + url.PathEscape(room)
 		before := len(ids.Invites())
@@ -57,12 +58,12 @@ func TestAnInviteByAddressWaitsForWhoeverBindsIt(t *testing.T) {
 		inv := ids.Invites()[before]
 		want := map[string]any{
 			"medium": "email", "address": "x@example.org", "room_id": room, "sender": alice.UserID,
-			"room_name": "N", "room_join_rules": "invite", "sender_display_name": "alice",
+			"room_name": "N", "room_join_rules": "invite", "sender_display_name": "Al",
 		}
 		if diff := cmp.Diff(want, inv.Body); diff != "" {
 			t.Errorf("the identity server was told: %s", diff)
 		}
-		pending := stateOf(s, alice, room, "m.room.third_party_invite/"+inv.Token)
+		pending := stateOf(s, alice, room, "m.room.third_party_invite", inv.Token)
 		if keys, _ := pending.Get("public_keys").([]any); len(keys) != 2 || pending.String("display_name") == "" {
 			t.Errorf("the pending invite is %s", pending.Raw)
 		}
@@ -106,7 +107,7 @@ func TestANewRoomHasItsInvitesByAddress(t *testing.T) {
 			if inv.Body["room_id"] != room {
 				t.Errorf("the invite is to %v, and the room %s", inv.Body["room_id"], room)
 			}
-			stateOf(s, alice, room, "m.room.third_party_invite/"+inv.Token)
+			stateOf(s, alice, room, "m.room.third_party_invite", inv.Token)
 		}
 		if diff := cmp.Diff([]string{"a@example.org", "b@example.org"}, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Error(diff)

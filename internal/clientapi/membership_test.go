@@ -50,7 +50,7 @@ func TestEveryChangeOfMembershipIsAsTheSpecificationSays(t *testing.T) {
 			row{200, "", post, path("join"), bob.Token, object{"reason": "yes"}},
 			row{200, "", post, path("join"), bob.Token, object{"reason": "again"}},
 			row{403, "M_FORBIDDEN", post, path("invite"), alice.Token, doTo(bob)}, // is in
-			row{200, "", put, message, bob.Token, object{}},
+			row{200, "", put, message + "a", bob.Token, object{}},
 			row{403, "M_FORBIDDEN", post, path("kick"), bob.Token, doTo(alice)},
 			row{403, "M_FORBIDDEN", post, path("ban"), bob.Token, doTo(carol)},
 			row{200, "", post, path("kick"), alice.Token, doTo(bob)},
@@ -103,6 +103,7 @@ func TestWhoIsInStaysInWithoutAnotherEvent(t *testing.T) {
 func TestKnocking(t *testing.T) {
 	hstest.Each(t, func(t *testing.T, s *hstest.Server) {
 		alice, bob, carol := s.Register("alice"), s.Register("bob"), s.Register("carol")
+		s.Want(200, "", put, v3+"profile/"+url.PathEscape(bob.UserID)+"/displayname", bob.Token, object{"displayname": "Bob"})
 		for rule, version := range map[string]string{"knock": "7", "knock_restricted": "12"} {
 			room := s.CreateRoom(alice.Token, object{"room_version": version})
 			path := func(what string) string { return hstest.RoomPath(room, what) }
@@ -114,7 +115,7 @@ func TestKnocking(t *testing.T) {
 				row{200, "", post, knock, bob.Token, object{"reason": "please!"}},
 				row{403, "M_FORBIDDEN", post, path("join"), bob.Token, object{}},
 			)
-			if m := memberOf(s, alice, room, bob); m["membership"] != "knock" || m["reason"] != "please" || m["displayname"] != "bob" {
+			if m := memberOf(s, alice, room, bob); m["membership"] != "knock" || m["reason"] != "please" || m["displayname"] != "Bob" {
 				t.Errorf("%s: the knock is %v", rule, m)
 			}
 			check(t, s,

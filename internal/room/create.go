@@ -84,7 +84,7 @@ func (s *Service) Create(ctx context.Context, who Actor, c Creation) (matrix.Roo
 		// In the same millisecond the same person has made a room just like this,
 		// whose id is the hash of the same event (rooms/v12).
 		if !errors.Is(err, storage.ErrExists) || at > s.now()+1000 {
-			return event.RoomIDOf(p.create), err
+			return p.create.RoomID(), err
 		}
 	}
 }
@@ -116,6 +116,8 @@ func (s *Service) complete(c *Creation) (*event.Version, error) {
 
 // plan is a room that is about to be made.
 type plan struct {
+	// id is its id, "" for one that is found as it is made.
+	id       matrix.RoomID
 	version  *event.Version
 	creation Creation
 	create   *event.Event
@@ -161,7 +163,10 @@ func (s *Service) createEvent(who Actor, plan plan, at matrix.Timestamp) (*event
 		Type: typeCreate, StateKey: new(string), Sender: who.User, Content: content, Depth: 1, Timestamp: at,
 	}
 	if !plan.version.RoomIDFromCreate {
-		p.RoomID = matrix.RoomID("!" + rand.Text() + ":" + string(s.opts.ServerName))
+		p.RoomID = plan.id
+		if p.RoomID == "" {
+			p.RoomID = s.newRoomID()
+		}
 	}
 	e, err := event.Build(plan.version, p, s.opts.ServerName, s.opts.Key)
 	if err == nil {
@@ -170,11 +175,17 @@ func (s *Service) createEvent(who Actor, plan plan, at matrix.Timestamp) (*event
 	return e, badState(refusal(err))
 }
 
+// newRoomID is the id of a new room, where it is not the hash of the create event
+// (rooms/v12).
+func (s *Service) newRoomID() matrix.RoomID {
+	return matrix.RoomID("!" + rand.Text() + ":" + string(s.opts.ServerName))
+}
+
 // begin stores a new room with its create event. One that is there already is
 // [storage.ErrExists].
 func (s *Service) begin(tx *storage.Tx, p plan) (*writer, error) {
 	w := &writer{s: s, tx: tx, version: p.version, room: storage.Room{
-		ID: event.RoomIDOf(p.create), Version: p.version.ID, CreatedAt: p.create.Timestamp(), Extremities: []string{},
+		ID: p.create.RoomID(), Version: p.version.ID, CreatedAt: p.create.Timestamp(), Extremities: []string{},
 	}}
 	if err := tx.AddRoom(w.room); err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ func (w *writer) memberContent(user matrix.UserID, membership string, extra map[
 		}
 		for _, f := range fields {
 			if f.Name == account.FieldDisplayName || f.Name == account.FieldAvatarURL {
-				content[f.Name] = f.Value
+				content[f.Name] = jsontext.Value(f.Value)
 			}
 		}
 	}
