@@ -6,8 +6,10 @@ import (
 	"lethe/internal/hub"
 	"lethe/internal/identity"
 	"lethe/internal/matrix"
+	"lethe/internal/push"
 	"lethe/internal/room"
 	"lethe/internal/state"
+	"lethe/internal/storage"
 	"lethe/internal/syncing"
 )
 
@@ -18,11 +20,19 @@ func (s *Server) buildRooms(ids *identity.Client) {
 	s.door = door.New(s.DB, trees, door.Options{
 		ServerName: name, Now: s.opts.Now, Readers: s.settings.ErasureReaders, Servers: s.settings.ErasureServers,
 	})
-	s.Hub = hub.New(s.DB, s.door.Changed)
+	s.unread = push.NewUnread(s.DB, s.door, trees,
+		func(room matrix.RoomID, after, upTo int64) ([]*storage.Event, bool) {
+			return s.Hub.Timeline(room, after, upTo)
+		})
+	s.Hub = hub.New(s.DB, func(changes []storage.Change) {
+		s.door.Changed(changes)
+		s.unread.Changed(changes)
+	})
 	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, syncing.Options{})
 	s.History = history.New(s.DB, s.door, trees)
 	s.Rooms = room.New(s.DB, trees, s.door, room.Options{
 		ServerName: name, Key: s.key, Now: s.opts.Now, Log: s.opts.Log,
 		Identity: ids, Jobs: s.Jobs,
 	})
+	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, syncing.Options{Unread: s.unread, Receipts: s.Rooms})
 }

@@ -78,7 +78,7 @@ func (s *Server) clientAPI() *clientapi.API {
 	set := &s.settings
 	api := &clientapi.API{
 		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Rooms: s.Rooms, History: s.History,
-		Push: s.Push, Syncing: s.syncing, Limits: s.limits(),
+		Push: s.Push, Unread: s.unread, Syncing: s.syncing, Limits: s.limits(),
 		Options: clientapi.Options{
 			ServerName: matrix.ServerName(set.ServerName), QueryToken: set.QueryToken == "on",
 			Registration: set.Registration, Guests: set.Guests, RequireEmail: set.RequireEmail,

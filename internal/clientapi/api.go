@@ -27,6 +27,7 @@ type API struct {
 	Rooms         *room.Service
 	History       *history.Service
 	Push          *push.Service
+	Unread        *push.Unread
 	Syncing       *syncing.Service
 	Limits        Limits
 	Options       Options
@@ -84,6 +85,7 @@ func (a *API) Routes() []wire.Route {
 		a.historyRoutes(),
 		a.syncRoutes(),
 		a.receiptRoutes(),
+		a.notificationRoutes(),
 	)
 	for i, r := range routes {
 		r.Handle = readable(challenged(r.Handle))

@@ -180,6 +180,23 @@ func (v *Visit) Ignores(user matrix.UserID) bool { return v.ignored[user] }
 // Membership is what the reader is to the room: "" for nothing.
 func (v *Visit) Membership() string { return v.past.now }
 
+// JoinedAt is the position since which the reader is in the room without a break,
+// and the greatest there is where they are not in it: nothing that was before is
+// news to them.
+func (v *Visit) JoinedAt() int64 {
+	at, in := int64(always), false
+	for _, c := range v.past.changes {
+		if c.Membership == join && !in {
+			at = c.Pos
+		}
+		in = c.Membership == join
+	}
+	if !in {
+		return always
+	}
+	return at
+}
+
 // Room is the room, zero where this server does not know it.
 func (v *Visit) Room() storage.Room { return v.room }
 

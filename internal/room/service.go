@@ -41,6 +41,8 @@ type Events interface {
 	Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, error)
 	// ThreadOf tells in which thread an event is.
 	ThreadOf(tx *storage.Tx, e *storage.Event) (door.Thread, error)
+	// Ignored are those whom a user ignores.
+	Ignored(tx *storage.Tx, user matrix.UserID) (map[matrix.UserID]bool, error)
 }
 
 // New makes the service.

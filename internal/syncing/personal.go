@@ -80,7 +80,7 @@ func (b *builder) readReceipts(rooms []matrix.RoomID) error {
 	rooms = slices.DeleteFunc(slices.Clone(rooms), func(id matrix.RoomID) bool {
 		return !f.WantsRoom(id) || !b.r.Filter.Room.Wants(id)
 	})
-	b.receipts = map[matrix.RoomID]ephemeral{}
+	b.receipts = map[matrix.RoomID][]ephemeral{}
 	for _, isFresh := range []bool{true, false} {
 		after, some := b.r.Since, slices.DeleteFunc(slices.Clone(rooms), func(id matrix.RoomID) bool { return fresh[id] != isFresh })
 		if isFresh {
@@ -93,8 +93,10 @@ func (b *builder) readReceipts(rooms []matrix.RoomID) error {
 		if err != nil {
 			return err
 		}
-		for room, content := range found {
-			b.receipts[room] = ephemeral{"m.receipt", content}
+		for room, contents := range found {
+			for _, content := range contents {
+				b.receipts[room] = append(b.receipts[room], ephemeral{"m.receipt", content})
+			}
 		}
 	}
 	return nil

@@ -158,9 +158,7 @@ func (b *builder) others(users []matrix.UserID) []matrix.UserID {
 
 // addEphemeral adds who is typing and who has read what.
 func (b *builder) addEphemeral(v visit, j *Joined) {
-	if e, ok := b.receipts[v.room]; ok {
-		j.Ephemeral.Events = append(j.Ephemeral.Events, e)
-	}
+	j.Ephemeral.Events = append(j.Ephemeral.Events, b.receipts[v.room]...)
 	if !b.isTyping(v) {
 		return
 	}
@@ -187,7 +185,7 @@ func (b *builder) count(rooms []matrix.RoomID) error {
 		return nil
 	}
 	threads := b.r.Filter.Room.Timeline.UnreadThreads
-	counts, err := b.s.opts.Unread.Unread(b.tx, b.r.User, rooms, threads)
+	counts, err := b.s.opts.Unread.Unread(b.tx, b.r.User, rooms, b.pos, threads)
 	for room, c := range counts {
 		j := b.a.Rooms.Join[room]
 		j.Unread, j.Threads = c, c.Threads

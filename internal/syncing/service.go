@@ -9,34 +9,31 @@ import (
 	"lethe/internal/filter"
 	"lethe/internal/hub"
 	"lethe/internal/matrix"
+	"lethe/internal/push"
 	"lethe/internal/state"
 	"lethe/internal/storage"
 )
 
-// Counts are how many events of a room its reader has not read and is told about
-// (CS API, Receiving notifications).
-type Counts struct {
-	Notify    int64 `json:"notification_count"`
-	Highlight int64 `json:"highlight_count"`
-	// Threads has those in threads, by root; without threads they count above.
-	Threads map[string]Counts `json:"-"`
-}
+// Counts are how many events of a room its reader has not read and is told about.
+type Counts = push.Counts
 
 // Unread counts what somebody has not read.
 type Unread interface {
-	// Unread returns the counts of those of the rooms that have any. threads: those
-	// in threads apart.
-	Unread(tx *storage.Tx, user matrix.UserID, rooms []matrix.RoomID, threads bool) (map[matrix.RoomID]Counts, error)
+	// Unread returns the counts of those of the rooms that have any, of events up to
+	// a position. threads: those in threads apart.
+	Unread(
+		tx *storage.Tx, user matrix.UserID, rooms []matrix.RoomID, upTo int64, threads bool,
+	) (map[matrix.RoomID]Counts, error)
 }
 
 // Receipts knows what has been read by whom.
 type Receipts interface {
-	// Receipts returns the content of m.receipt for those of the rooms that have
-	// receipts set above a position and not above another: all that reader may see
-	// of them.
+	// Receipts returns the contents of m.receipt events for those of the rooms that
+	// have receipts set above a position and not above another: all that reader may
+	// see of them.
 	Receipts(
 		tx *storage.Tx, reader matrix.UserID, rooms []matrix.RoomID, after, upTo int64,
-	) (map[matrix.RoomID]jsontext.Value, error)
+	) (map[matrix.RoomID][]jsontext.Value, error)
 }
 
 // Typing knows who is typing.

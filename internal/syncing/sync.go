@@ -87,7 +87,7 @@ type builder struct {
 	in       []matrix.RoomID // the rooms that the reader is in
 	rooms    []visit         // those to look into
 	data     map[matrix.RoomID][]accountData
-	receipts map[matrix.RoomID]ephemeral
+	receipts map[matrix.RoomID][]ephemeral
 	sent     *sentTo
 }
 
