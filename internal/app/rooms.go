@@ -33,6 +33,7 @@ func (s *Server) buildRooms(ids *identity.Client) {
 	s.Rooms = room.New(s.DB, trees, s.door, room.Options{
 		ServerName: name, Key: s.key, Now: s.opts.Now, Log: s.opts.Log,
 		Identity: ids, Jobs: s.Jobs,
+		MayAlias: func(alias matrix.RoomAlias, id string) bool { return s.appservices.MayAlias(alias, id) },
 	})
 	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, syncing.Options{Unread: s.unread, Receipts: s.Rooms})
 }

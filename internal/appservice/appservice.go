@@ -29,11 +29,12 @@ type Service struct {
 	// RateLimited tells whether requests of its users count against limits.
 	RateLimited bool
 
-	token [sha256.Size]byte
-	users []namespace
+	token          [sha256.Size]byte
+	users, aliases []namespace
 }
 
-// namespace is a set of user ids; an exclusive one is the service's alone.
+// namespace is a set of user ids or aliases; an exclusive one is the service's
+// alone.
 type namespace struct {
 	exclusive bool
 	pattern   *regexp.Regexp
@@ -110,4 +111,20 @@ func (s *Service) matches(user matrix.UserID, exclusive bool) bool {
 // than except (nil for none): nobody else may register it.
 func (r *Registry) Exclusive(user matrix.UserID, except *Service) bool {
 	return slices.ContainsFunc(r.Services(), func(s *Service) bool { return s != except && s.matches(user, true) })
+}
+
+// MayAlias tells whether an alias may be made: by the application service with
+// this id, or, "", by somebody else. A service has those in its namespaces;
+// nobody else has those in exclusive ones (Application Service API, Server admin
+// style permissions).
+func (r *Registry) MayAlias(alias matrix.RoomAlias, id string) bool {
+	has := func(s *Service, n namespace) bool {
+		return (n.exclusive || s.ID == id) && n.pattern.MatchString(string(alias))
+	}
+	for _, s := range r.Services() {
+		if (id == "" || s.ID == id) && slices.ContainsFunc(s.aliases, func(n namespace) bool { return has(s, n) }) {
+			return id != ""
+		}
+	}
+	return id == ""
 }

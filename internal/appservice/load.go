@@ -98,7 +98,7 @@ func (r *registration) service(server matrix.ServerName) (*Service, error) {
 		m.add(0, "namespaces is needed, with the keys users, aliases and rooms")
 	} else {
 		s.users = namespaces(r.Namespaces.Users, &m)
-		namespaces(r.Namespaces.Aliases, &m)
+		s.aliases = namespaces(r.Namespaces.Aliases, &m)
 		namespaces(r.Namespaces.Rooms, &m)
 	}
 	return s, errors.Join(m...)

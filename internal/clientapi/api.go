@@ -82,6 +82,8 @@ func (a *API) Routes() []wire.Route {
 		a.deactivateRoutes(),
 		a.roomRoutes(),
 		a.membershipRoutes(),
+		a.directoryRoutes(),
+		a.discoveryRoutes(),
 		a.historyRoutes(),
 		a.syncRoutes(),
 		a.receiptRoutes(),

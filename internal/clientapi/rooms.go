@@ -36,7 +36,9 @@ func pathRoom(r *wire.Request) (matrix.RoomID, error) {
 
 // actor is the requester as somebody who does something in rooms.
 func actor(who account.Requester) room.Actor {
-	return room.Actor{User: who.UserID, Device: who.DeviceID, Guest: who.Guest, Suspended: who.Suspended}
+	return room.Actor{
+		User: who.UserID, Device: who.DeviceID, Guest: who.Guest, Suspended: who.Suspended, Appservice: who.Appservice,
+	}
 }
 
 // inRoom is the actor and the room of a request.

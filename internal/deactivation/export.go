@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"context"
 	"io"
+	"math"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,6 +33,8 @@ var exportFiles = []exportFile{
 	{"account_data.json", exportAccountData},
 	{"filters.json", exportFilters},
 	{"receipts.json", exportReceipts},
+	{"rooms.json", exportRooms},
+	{"aliases.json", exportAliases},
 	{"terms.json", func(tx *storage.Tx, a storage.Account) (any, error) { return tx.TermsOf(a.UserID) }},
 	{"deactivations.json", exportDeactivations},
 	{"audit.json", exportAudit},
@@ -65,14 +68,21 @@ func (s *Service) Export(ctx context.Context, user matrix.UserID, w io.Writer) e
 			return err
 		}
 	}
+	if err := s.writeEvents(ctx, archive, user); err != nil {
+		return err
+	}
 	if err := s.writeJSON(archive, "inventory.json", Inventory); err != nil {
 		return err
 	}
 	return archive.Close()
 }
 
+func (s *Service) create(archive *zip.Writer, name string) (io.Writer, error) {
+	return archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: s.opts.Now()})
+}
+
 func (s *Service) writeJSON(archive *zip.Writer, name string, content any) error {
-	w, err := archive.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: s.opts.Now()})
+	w, err := s.create(archive, name)
 	if err != nil {
 		return err
 	}
@@ -114,6 +124,66 @@ func exportReceipts(tx *storage.Tx, a storage.Account) (any, error) {
 		})
 	}
 	return object{"receipts": list}, err
+}
+
+func exportAliases(tx *storage.Tx, a storage.Account) (any, error) {
+	aliases, err := tx.AliasesBy(a.UserID)
+	if aliases == nil {
+		aliases = []matrix.RoomAlias{}
+	}
+	return object{"aliases": aliases}, err
+}
+
+// exportPage is how many events of an export are in memory at a time.
+const exportPage = 500
+
+// writeEvents writes what the person has sent, one event a line, as others get
+// them (CS API, Room event format). There may be many: they are read by pages, and
+// written between transactions.
+func (s *Service) writeEvents(ctx context.Context, archive *zip.Writer, user matrix.UserID) error {
+	w, err := s.create(archive, "events.jsonl")
+	if err != nil {
+		return err
+	}
+	out := jsontext.NewEncoder(w)
+	room, pos := matrix.RoomID(""), int64(math.MinInt64)
+	for {
+		var page []*storage.Event
+		err := s.db.View(ctx, func(tx *storage.Tx) (err error) {
+			page, err = tx.EventsOf(user, room, pos, exportPage)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			room, pos = e.RoomID(), e.Pos
+			line := object{
+				"event_id": e.ID(), "room_id": e.RoomID(), "sender": e.Sender(), "type": e.Type(),
+				"origin_server_ts": e.Timestamp(), "content": e.Content(),
+			}
+			if key, ok := e.StateKey(); ok {
+				line["state_key"] = key
+			}
+			if err := json.MarshalEncode(out, line, json.Deterministic(true)); err != nil {
+				return err
+			}
+		}
+		if len(page) < exportPage {
+			return nil
+		}
+	}
+}
+
+func exportRooms(tx *storage.Tx, a storage.Account) (any, error) {
+	memberships, err := tx.AllMembershipsOf(a.UserID)
+	list := make([]object, 0, len(memberships))
+	for _, m := range memberships {
+		list = append(list, object{
+			"room_id": m.Room, "membership": m.Membership, "sender": m.Sender, "event_id": m.EventID, "forgotten": m.Forgotten,
+		})
+	}
+	return object{"rooms": list}, err
 }
 
 func exportDevices(tx *storage.Tx, a storage.Account) (any, error) {

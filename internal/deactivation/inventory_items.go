@@ -5,6 +5,7 @@ const (
 	secretHash = "a hash of a secret says nothing that its owner does not know"
 	keptName   = "a user id is never given out again, and the end of the account has to be known to refuse it"
 	keptProof  = "the operator has to be able to show that, when and by whom an account was ended"
+	theRooms   = "a room's history is the room's: others refer to it"
 	technical  = "it is about the server's own work"
 	withEvent  = "with the content of the event: when it is redacted, or its sender is erased and nobody is left who may read it"
 	fromSearch = "at once when its sender is erased, and else with the content of the event"
@@ -113,6 +114,66 @@ var Inventory = []Item{
 		Goes: AtEnding, Category: "receipts", Export: "receipts.json",
 	},
 	{
+		Table: "alias_creators", Columns: []string{"alias", "user_id"},
+		Owner: "user_id", Purpose: "who may delete an alias, for having made it",
+		Goes: AtEnding, Category: "aliases made", Export: "aliases.json",
+	},
+	{
+		Table: "events", Columns: []string{"json"},
+		Owner: "sender", Purpose: "messages, and names and pictures in rooms",
+		Goes: AtErasure, Why: "for those who could not read it before at once, from the disk when nobody is left in the room " +
+			"who could; what is the room's state or the protocol needs stays",
+		Category: "messages", Export: "events.jsonl",
+	},
+	{
+		Table: "events",
+		Columns: []string{
+			"room_id", "pos", "event_id", "kind", "sender", "type", "state_key", "ts", "state", "redacted_by", "erased",
+		},
+		Owner: "sender", Purpose: "that there was an event, by whom and when",
+		Goes: Never, Why: theRooms, Export: "events.jsonl",
+	},
+	{
+		Table: "memberships",
+		Columns: []string{
+			"room_id", "user_id", "membership", "pos", "event_id", "sender", "forgotten", "stripped",
+		},
+		Owner: "user_id", Purpose: "who is in which room, or was",
+		Goes: Never, Why: "that somebody has left is the room's to know", Export: "rooms.json",
+	},
+	{
+		Table: "membership_changes", Columns: []string{"room_id", "user_id", "pos", "membership"},
+		Owner: "user_id", Purpose: "who was in which room when",
+		Goes: Never, Why: theRooms, NotExported: inEvents,
+	},
+	{
+		Table:   "transactions",
+		Columns: []string{"user_id", "device_id", "scope", "txn_id", "event_id", "created_at"},
+		Owner:   "user_id", Purpose: "to do what a client asks twice once",
+		Goes: AtEnding, Category: "transaction ids", NotExported: "the events that they have made are in events.jsonl",
+	},
+	{
+		Table: "erasures_pending", Columns: []string{"room_id", "user_id", "erased_pos", "looks", "kept"},
+		Owner: "user_id", Purpose: "in which rooms messages of an erased account are kept",
+		Goes: WithTime, Why: "when nobody is left there who may read them", NotExported: technical,
+	},
+	{
+		Table: "event_ids", Columns: []string{"event_id", "room_id", "pos"},
+		Purpose: "to find events", Goes: NotAtAll, NotExported: technical,
+	},
+	{
+		Table: "rooms",
+		Columns: []string{
+			"room_id", "version", "created_at", "state", "extremities", "depth", "last_pos", "joined", "invited",
+		},
+		Purpose: "rooms", Goes: NotAtAll, NotExported: technical,
+	},
+	{
+		Table: "changes", Columns: []string{"bucket", "pos", "kind", "room_id", "user_id"},
+		Owner: "user_id", Purpose: "what has just happened, for the other processes of the server",
+		Goes: WithTime, Why: "when all of them have read it, after seconds", NotExported: technical,
+	},
+	{
 		Table: "profile_fields", Columns: []string{"user_id", "name", "value"},
 		Owner: "user_id", Purpose: "what others see of a person",
 		Goes: AtErasure, Category: "profile", Export: "profile.json",
@@ -185,6 +246,19 @@ var Inventory = []Item{
 	{
 		Table: "search_words", Columns: []string{"pos", "words"},
 		Purpose: "the words of messages", Goes: WithTime, Why: fromSearch, NotExported: inEvents,
+	},
+	{
+		Table: "aliases", Columns: []string{"alias", "room_id", "created_at"},
+		Purpose: "the names by which rooms are found", Goes: NotAtAll,
+		NotExported: "those that somebody has made are in aliases.json",
+	},
+	{
+		Table: "public_rooms", Columns: []string{"room_id", "room_type", "text", "summary"},
+		Purpose: "the directory, made of the current state of rooms, which is theirs", Goes: NotAtAll, NotExported: inEvents,
+	},
+	{
+		Table: "public_lists", Columns: []string{"room_id", "network"},
+		Purpose: "which rooms are in the directory", Goes: NotAtAll, NotExported: technical,
 	},
 	{
 		Table: "redactions_waiting", Columns: []string{"room_id", "target_id", "redaction_id"},

@@ -20,6 +20,7 @@ const (
 	Sync                   // without room_id
 	Federation             // as servers have it: to a client with event_id and unsigned
 	Stripped               // type, state_key, sender and content alone
+	Dated                  // Stripped, with origin_server_ts (CS API, GET /rooms/{roomId}/hierarchy)
 )
 
 // Format is how events are written, and with what.
@@ -35,6 +36,9 @@ type Format struct {
 
 	quoted bool // inside another event: without what would quote others in it
 }
+
+// bare tells whether events are written without unsigned.
+func (f *Format) bare() bool { return f.Kind == Stripped || f.Kind == Dated }
 
 // Event is an event as one reader gets it. Only this package makes one: what has
 // to write events to a wire takes these. The zero Event refuses to be written.
@@ -145,13 +149,15 @@ func (w *writer) client(o *outgoing) {
 	if key, ok := e.StateKey(); ok {
 		w.field("state_key", key)
 	}
-	if w.format.Kind == Stripped {
+	if w.format.bare() {
+		if w.format.Kind == Dated {
+			w.timestamp(e)
+		}
 		w.out = append(w.out, '}')
 		return
 	}
 	w.field("event_id", e.ID())
-	w.put("origin_server_ts")
-	w.out = strconv.AppendInt(w.out, int64(e.Timestamp()), 10)
+	w.timestamp(e)
 	if w.format.Kind == Client {
 		w.field("room_id", string(e.RoomID()))
 	}
@@ -162,6 +168,11 @@ func (w *writer) client(o *outgoing) {
 	}
 	w.unsigned(o)
 	w.out = append(w.out, '}')
+}
+
+func (w *writer) timestamp(e *storage.Event) {
+	w.put("origin_server_ts")
+	w.out = strconv.AppendInt(w.out, int64(e.Timestamp()), 10)
 }
 
 // content writes an event's content. That of a redaction names its target, also

@@ -28,7 +28,7 @@ func (v *Visit) Serve(events []*storage.Event, f Format) ([]Event, error) {
 			list = append(list, o)
 		}
 	}
-	if f.Kind != Stripped && v.who.Server == "" {
+	if !f.bare() && v.who.Server == "" {
 		if err := v.fill(list, f); err != nil {
 			return nil, err
 		}
@@ -231,7 +231,7 @@ func (v *Visit) ServeState(root state.Root, keys []event.Key, f Format) ([]Event
 			list = append(list, o)
 		}
 	}
-	if f.Kind != Stripped && v.who.Server == "" {
+	if !f.bare() && v.who.Server == "" {
 		if err := v.fillBecause(list, f); err != nil {
 			return nil, err
 		}

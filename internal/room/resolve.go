@@ -8,12 +8,10 @@ import (
 )
 
 // Resolve is the room that name, an id or an alias, stands for.
-func (s *Service) Resolve(_ context.Context, name string) (matrix.RoomID, error) {
+func (s *Service) Resolve(ctx context.Context, name string) (matrix.RoomID, error) {
 	if strings.HasPrefix(name, "#") {
-		if _, err := matrix.ParseRoomAlias(name); err != nil {
-			return "", matrix.Errorf(matrix.CodeInvalidParam, "The alias is not valid: %v.", err)
-		}
-		return "", matrix.Errorf(matrix.CodeNotFound, "There is no room %s.", name)
+		r, err := s.Alias(ctx, name)
+		return r.Room, err
 	}
 	id, err := matrix.ParseRoomID(name)
 	if err != nil {

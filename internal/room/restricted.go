@@ -36,8 +36,8 @@ func (w *writer) authoriser(user matrix.UserID, now string) (matrix.UserID, erro
 	}
 	rules := pdu(state[key])
 	switch event.JoinRule(rules) {
-	case "restricted":
-	case "knock_restricted":
+	case ruleRestricted:
+	case ruleKnockRestricted:
 		if !w.version.KnockRestricted {
 			return "", nil
 		}
@@ -54,20 +54,7 @@ func (w *writer) authoriser(user matrix.UserID, now string) (matrix.UserID, erro
 // what this server knows: everything of its own users, and of others what goes on
 // in rooms that it is in.
 func (w *writer) meetsConditions(user matrix.UserID, joinRules jsontext.Value) error {
-	var rules struct {
-		Allow []jsontext.Value `json:"allow"`
-	}
-	_ = json.Unmarshal(joinRules, &rules) // another form allows nobody
-	var rooms []matrix.RoomID
-	for _, raw := range rules.Allow {
-		var condition struct {
-			Type   string        `json:"type"`
-			RoomID matrix.RoomID `json:"room_id"`
-		}
-		if err := json.Unmarshal(raw, &condition); err == nil && condition.Type == "m.room_membership" {
-			rooms = append(rooms, condition.RoomID)
-		}
-	}
+	rooms := allowed(joinRules)
 	in, err := w.tx.JoinedAny(user, rooms)
 	if err != nil || in {
 		return err
@@ -82,6 +69,24 @@ func (w *writer) meetsConditions(user matrix.UserID, joinRules jsontext.Value) e
 		}
 	}
 	return errNotAllowed
+}
+
+// allowed are the rooms whose members join rules allow in.
+func allowed(joinRules jsontext.Value) (rooms []matrix.RoomID) {
+	var rules struct {
+		Allow []jsontext.Value `json:"allow"`
+	}
+	_ = json.Unmarshal(joinRules, &rules) // another form allows nobody
+	for _, raw := range rules.Allow {
+		var condition struct {
+			Type   string        `json:"type"`
+			RoomID matrix.RoomID `json:"room_id"`
+		}
+		if err := json.Unmarshal(raw, &condition); err == nil && condition.Type == "m.room_membership" {
+			rooms = append(rooms, condition.RoomID)
+		}
+	}
+	return rooms
 }
 
 // whoMayInvite is a user of this server who is in the room and may invite: the

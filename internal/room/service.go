@@ -25,6 +25,9 @@ type Options struct {
 	DefaultVersion string
 	Identity       *identity.Client
 	Jobs           *job.Runner
+	// MayAlias tells whether an application service, by its id, or somebody else, "",
+	// may have an alias; nil: everybody may have all.
+	MayAlias func(alias matrix.RoomAlias, appservice string) bool
 }
 
 // Service changes rooms. It is safe for concurrent use.
@@ -41,6 +44,8 @@ type Events interface {
 	Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, error)
 	// ThreadOf tells in which thread an event is.
 	ThreadOf(tx *storage.Tx, e *storage.Event) (door.Thread, error)
+	// Enter begins a visit, for what is served of a room.
+	Enter(tx *storage.Tx, who door.Reader, room matrix.RoomID) (*door.Visit, error)
 	// Ignored are those whom a user ignores.
 	Ignored(tx *storage.Tx, user matrix.UserID) (map[matrix.UserID]bool, error)
 }
@@ -67,6 +72,8 @@ type Actor struct {
 	// Suspended may do only what is about what is theirs (CS API, Account
 	// suspension); what else, the API refuses.
 	Suspended bool
+	// Appservice is the id of the application service that acts, "" for none.
+	Appservice string
 	// Timestamp is the time that an application service gives an event; 0 for now
 	// (Application Service API, Timestamp massaging).
 	Timestamp matrix.Timestamp

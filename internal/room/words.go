@@ -21,4 +21,25 @@ const (
 	typeName              = "m.room.name"
 	typeTopic             = "m.room.topic"
 	typeThirdPartyInvite  = "m.room.third_party_invite"
+	typeCanonicalAlias    = "m.room.canonical_alias"
+	typeAvatar            = "m.room.avatar"
+	typeEncryption        = "m.room.encryption"
+	typeServerACL         = "m.room.server_acl"
+	typeTombstone         = "m.room.tombstone"
+	typeSpaceChild        = "m.space.child"
 )
+
+// The join rules (CS API, m.room.join_rules) that more than the auth rules ask for.
+const (
+	rulePublic          = "public"
+	ruleInvite          = "invite"
+	ruleKnock           = "knock"
+	ruleRestricted      = "restricted"
+	ruleKnockRestricted = "knock_restricted"
+)
+
+// worldReadable is the history visibility of rooms that everybody may read.
+const worldReadable = "world_readable"
+
+// roomTypeSpace is the type of rooms that are spaces (CS API, Types).
+const roomTypeSpace = "m.space"

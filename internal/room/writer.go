@@ -105,6 +105,11 @@ func (w *writer) add(who Actor, d draft) (*storage.Event, error) {
 			return nil, err
 		}
 	}
+	if d.Type == typeCanonicalAlias && d.StateKey != nil && *d.StateKey == "" {
+		if err := w.checkCanonical(d.Content); err != nil {
+			return nil, err
+		}
+	}
 	return w.make(who, d)
 }
 
@@ -183,6 +188,9 @@ func (w *writer) store(e *event.Event) (*storage.Event, error) {
 	if isState && key.Type == typeMember {
 		change.Kind, change.User = storage.ChangeMember, matrix.UserID(key.StateKey)
 	}
+	if err := w.typed(e); err != nil {
+		return nil, err
+	}
 	pos, err := w.tx.NextPos(change)
 	if err != nil {
 		return nil, err
@@ -259,5 +267,8 @@ func (w *writer) index(e *storage.Event) error {
 	if err := w.tx.AddSearch(e); err != nil {
 		return err
 	}
-	return w.redactions(e)
+	if err := w.redactions(e); err != nil {
+		return err
+	}
+	return w.redescribe(e)
 }

@@ -28,6 +28,7 @@ var personal = map[string]struct{ key, owned string }{
 	"account_data":      {"user_id, room_id, type", "user_id = $1"},
 	"filters":           {"user_id, filter_id", "user_id = $1"},
 	"receipts":          {"room_id, user_id, type, thread_id", "user_id = $1"},
+	"alias_creators":    {"alias", "user_id = $1"},
 	"profile_fields":    {"user_id, name", "user_id = $1"},
 	"terms_accepted":    {"user_id, policy, version", "user_id = $1"},
 	"transactions":      {"user_id, device_id, scope, txn_id", "user_id = $1"},

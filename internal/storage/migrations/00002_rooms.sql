@@ -178,3 +178,34 @@ CREATE INDEX erasures_pending_user ON erasures_pending (user_id, room_id);
 
 -- The member events about a person.
 CREATE INDEX events_about ON events (state_key, room_id, pos) WHERE type = 'm.room.member';
+
+-- The aliases of this server, and by whom they were made: that goes with the
+-- account.
+CREATE TABLE aliases (
+    alias      TEXT   NOT NULL PRIMARY KEY,
+    room_id    TEXT   NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX aliases_room ON aliases (room_id);
+
+CREATE TABLE alias_creators (
+    alias   TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL
+);
+CREATE INDEX alias_creators_user ON alias_creators (user_id);
+
+-- The directory: text is what is searched, summary the JSON of what is shown, but
+-- for the number of members. network is "" for the server's own list; else the
+-- list is an application service's, for one of its networks.
+CREATE TABLE public_rooms (
+    room_id   TEXT NOT NULL PRIMARY KEY,
+    room_type TEXT NOT NULL,
+    text      TEXT NOT NULL,
+    summary   TEXT NOT NULL
+);
+
+CREATE TABLE public_lists (
+    room_id TEXT NOT NULL,
+    network TEXT NOT NULL,
+    PRIMARY KEY (room_id, network)
+);
