@@ -49,6 +49,8 @@ type Creation struct {
 	// Content is what else the create event says; Levels goes over the power levels.
 	Content, Levels map[string]jsontext.Value
 	Initial         []State
+	// also is done in the transaction that makes the room; nil for nothing.
+	also func(*writer) error
 }
 
 // State is state to set.
@@ -138,6 +140,11 @@ func (s *Service) carryOut(ctx context.Context, who Actor, p plan, rehearse func
 		}
 		if err := w.furnish(who, p); err != nil {
 			return err
+		}
+		if p.creation.also != nil {
+			if err := p.creation.also(w); err != nil {
+				return err
+			}
 		}
 		if rehearse == nil {
 			return w.close()

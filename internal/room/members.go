@@ -95,6 +95,8 @@ func (w *writer) admit(who Actor, d draft) (draft, error) {
 		if who.Guest {
 			err = errGuest
 		}
+	case leave:
+		err = w.admitLeave(who, target)
 	}
 	return d, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"lethe/internal/door"
@@ -28,6 +29,8 @@ type Options struct {
 	// MayAlias tells whether an application service, by its id, or somebody else, "",
 	// may have an alias; nil: everybody may have all.
 	MayAlias func(alias matrix.RoomAlias, appservice string) bool
+	// NoticesUser is the localpart of the user who sends the server's notices.
+	NoticesUser string
 }
 
 // Service changes rooms. It is safe for concurrent use.
@@ -36,6 +39,9 @@ type Service struct {
 	trees  *state.Trees
 	events Events
 	opts   Options
+
+	typists *typists
+	renamed chan struct{} // has one element while there may be names to take into rooms
 }
 
 // Events reads events that are likely to be read again: the door's cache.
@@ -44,10 +50,10 @@ type Events interface {
 	Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, error)
 	// ThreadOf tells in which thread an event is.
 	ThreadOf(tx *storage.Tx, e *storage.Event) (door.Thread, error)
-	// Enter begins a visit, for what is served of a room.
-	Enter(tx *storage.Tx, who door.Reader, room matrix.RoomID) (*door.Visit, error)
 	// Ignored are those whom a user ignores.
 	Ignored(tx *storage.Tx, user matrix.UserID) (map[matrix.UserID]bool, error)
+	// Enter begins a visit, for what is served of a room.
+	Enter(tx *storage.Tx, who door.Reader, room matrix.RoomID) (*door.Visit, error)
 }
 
 // New makes the service.
@@ -55,9 +61,19 @@ func New(db *storage.DB, trees *state.Trees, events Events, opts Options) *Servi
 	if opts.DefaultVersion == "" {
 		opts.DefaultVersion = event.DefaultVersion
 	}
-	s := &Service{db: db, trees: trees, events: events, opts: opts}
+	s := &Service{
+		db: db, trees: trees, events: events, opts: opts, typists: newTypists(), renamed: make(chan struct{}, 1),
+	}
 	opts.Jobs.Handle(kindGuests, s.removeGuests)
 	return s
+}
+
+// Run does what goes on in rooms by itself, until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { s.runTyping(ctx) })
+	both.Go(func() { s.runNames(ctx) })
+	both.Wait()
 }
 
 func (s *Service) now() matrix.Timestamp { return matrix.TimestampOf(s.opts.Now()) }

@@ -209,3 +209,53 @@ CREATE TABLE public_lists (
     network TEXT NOT NULL,
     PRIMARY KEY (room_id, network)
 );
+
+-- Who is typing: expires_at is when that ends, 0 once it has; pos is the position
+-- of when it began or ended. What has ended stays for those who have not heard.
+CREATE TABLE typing (
+    room_id    TEXT   NOT NULL,
+    user_id    TEXT   NOT NULL,
+    expires_at BIGINT NOT NULL,
+    pos        BIGINT NOT NULL,
+    PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX typing_expires ON typing (expires_at, pos);
+CREATE INDEX typing_user ON typing (user_id);
+
+-- Who is there. active_at is when they last did something, as known at pos, the
+-- position of the last change.
+CREATE TABLE presence (
+    user_id    TEXT   NOT NULL PRIMARY KEY,
+    state      TEXT   NOT NULL,
+    status_msg TEXT   NOT NULL,
+    active_at  BIGINT NOT NULL,
+    pos        BIGINT NOT NULL
+);
+CREATE INDEX presence_pos ON presence (pos);
+
+-- Profiles whose change has to go into the rooms of their user. seq counts the
+-- changes, room_id is up to where, in the order of ids, the last of them has gone.
+CREATE TABLE profile_changes (
+    user_id TEXT   NOT NULL PRIMARY KEY,
+    seq     BIGINT NOT NULL,
+    room_id TEXT   NOT NULL
+);
+
+-- What people have reported to the operators: an event, a room, or a person. The
+-- order of the ids is that of time.
+CREATE TABLE reports (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    created_at BIGINT NOT NULL,
+    reporter   TEXT   NOT NULL,
+    room_id    TEXT   NOT NULL,
+    event_id   TEXT   NOT NULL,
+    user_id    TEXT   NOT NULL,
+    reason     TEXT   NOT NULL
+);
+CREATE INDEX reports_reporter ON reports (reporter);
+
+-- The room in which a person gets the server's notices.
+CREATE TABLE notice_rooms (
+    user_id TEXT NOT NULL PRIMARY KEY,
+    room_id TEXT NOT NULL
+);
