@@ -2,6 +2,7 @@ package clientapi
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"lethe/internal/account"
@@ -15,7 +16,7 @@ import (
 
 func (a *API) historyRoutes() []wire.Route {
 	const path = "/_matrix/client/v3/rooms/{roomId}"
-	return []wire.Route{
+	return slices.Concat(a.relationRoutes(), a.searchRoutes(), a.legacyRoutes(), []wire.Route{
 		{Method: http.MethodGet, Path: path + "/event/{eventId}", Handle: a.authed(a.event)},
 		{Method: http.MethodGet, Path: path + "/context/{eventId}", Handle: a.authed(a.context)},
 		{Method: http.MethodGet, Path: path + "/messages", Handle: a.authed(a.messages)},
@@ -24,7 +25,7 @@ func (a *API) historyRoutes() []wire.Route {
 		{Method: http.MethodGet, Path: path + "/state/{eventType}", Handle: a.authed(a.state)},
 		{Method: http.MethodGet, Path: path + "/state/{eventType}/{stateKey}", Handle: a.authed(a.state)},
 		{Method: http.MethodGet, Path: path + "/state/{eventType}/{$}", Handle: a.authed(a.state)},
-	}
+	})
 }
 
 // reader is the requester as somebody who reads.

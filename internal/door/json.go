@@ -43,8 +43,9 @@ func (f *Format) bare() bool { return f.Kind == Stripped || f.Kind == Dated }
 // Event is an event as one reader gets it. Only this package makes one: what has
 // to write events to a wire takes these. The zero Event refuses to be written.
 type Event struct {
-	raw  []byte
-	from *storage.Event
+	raw    []byte
+	from   *storage.Event
+	thread bool
 }
 
 var errEmpty = errors.New("door: nothing has come through it that could be written")
@@ -75,6 +76,10 @@ func (e Event) Timestamp() matrix.Timestamp { return e.from.Timestamp() }
 // StateKey is the state key, if the event is a state event.
 func (e Event) StateKey() (string, bool) { return e.from.StateKey() }
 
+// HasThread tells whether the event goes with the aggregation of a thread: others
+// reply to it in one, and the reader gets the newest reply ([Format.Bundle]).
+func (e Event) HasThread() bool { return e.thread }
+
 // Content is the content of an event, or a stripped event of another server, as
 // one reader gets it. Only this package makes one. The zero Content refuses to be
 // written.
@@ -100,6 +105,7 @@ type outgoing struct {
 	prev       *storage.Event
 	because    []byte // the redaction
 	relations  []byte
+	thread     bool // one is in relations
 }
 
 // writer writes events for one answer into one piece of memory.
@@ -136,7 +142,7 @@ func (w *writer) event(o *outgoing) Event {
 	if len(w.format.Fields) > 0 && !w.pdu {
 		raw = project(raw, w.format.Fields)
 	}
-	return Event{raw, o.e}
+	return Event{raw, o.e, o.thread}
 }
 
 // client writes the formats for clients.

@@ -47,6 +47,7 @@ func (v *Visit) bundle(list []outgoing, f Format) error {
 		if a := all[list[i].e.ID()]; a != nil {
 			list[i].relations = a.json(quotes[a.edit.EventID], replies[a.latest.EventID],
 				a.took || list[i].e.Sender() == v.who.User)
+			list[i].thread = replies[a.latest.EventID] != nil
 		}
 	}
 	return nil

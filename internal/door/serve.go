@@ -286,6 +286,24 @@ func (v *Visit) StateContent(root state.Root, key event.Key) (Content, error) {
 	return Content{o.e.Content()}, nil
 }
 
+// Profiles are the names and avatars that users have in the room's state at root,
+// as the reader gets them: content of their member events. Users without one are
+// not in the result. The caller knows that the reader may see the state.
+func (v *Visit) Profiles(root state.Root, users []matrix.UserID) (map[matrix.UserID]Content, error) {
+	profiles := make(map[matrix.UserID]Content, len(users))
+	profile := selection{"displayname": nil, "avatar_url": nil}
+	for _, user := range users {
+		c, err := v.StateContent(root, event.Key{Type: typeMember, StateKey: string(user)})
+		switch {
+		case err == nil:
+			profiles[user] = Content{profile.apply(c.raw)}
+		case matrix.CodeOf(err) != matrix.CodeNotFound:
+			return nil, err
+		}
+	}
+	return profiles, nil
+}
+
 // Content is the content of an event as the reader gets it. It is not ok if they
 // do not see the event.
 func (v *Visit) Content(e *storage.Event) (c Content, ok bool, err error) {

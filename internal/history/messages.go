@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"math"
+	"slices"
 
 	"lethe/internal/door"
 	"lethe/internal/filter"
@@ -71,6 +72,7 @@ type walk struct {
 	tx     *storage.Tx
 	v      *door.Visit
 	filter filter.Events
+	of     *related // of a timeline; nil for all
 	back   bool
 	pos    int64 // everything up to here is on the one side, the rest on the other
 	end    int64 // where it ends
@@ -104,20 +106,21 @@ func newWalk(tx *storage.Tx, v *door.Visit, p Page) (*walk, error) {
 func (w *walk) events(limit int) (served []door.Event, err error) {
 	for scanned := 0; len(served) < limit && !w.done && scanned < maxScan; {
 		want := limit - len(served)
-		list, err := w.read(want)
+		list, err := w.read(want + 1) // one more tells whether there is more
 		if err != nil {
 			return nil, err
 		}
-		scanned += len(list)
-		w.done = len(list) < want
-		kept := list[:0]
-		for _, e := range list {
-			w.pass(e.Pos)
-			if w.filter.Wants(e.Event) {
-				kept = append(kept, e)
-			}
+		if w.done = len(list) <= want; !w.done {
+			list = list[:want]
 		}
-		part, err := w.v.Serve(kept, door.Format{Bundle: true})
+		scanned += len(list)
+		if len(list) > 0 {
+			w.pass(list[len(list)-1].Pos)
+		}
+		if list, err = w.choose(list); err != nil {
+			return nil, err
+		}
+		part, err := w.v.Serve(list, door.Format{Bundle: true})
 		if err != nil {
 			return nil, err
 		}
@@ -126,11 +129,51 @@ func (w *walk) events(limit int) (served []door.Event, err error) {
 	return served, nil
 }
 
-func (w *walk) read(n int) ([]*storage.Event, error) {
-	if w.back {
-		return w.tx.TimelineBack(w.v.Room().ID, w.pos, w.end, n)
+// choose keeps those of the events that are wanted.
+func (w *walk) choose(list []*storage.Event) ([]*storage.Event, error) {
+	kept := list[:0]
+	var ids []string
+	for _, e := range list {
+		if !w.filter.Wants(e.Event) {
+			continue
+		}
+		if w.of != nil {
+			// What is covered relates to nothing any more, as what is redacted.
+			if whole, err := w.v.Whole(e); err != nil {
+				return nil, err
+			} else if !whole {
+				continue
+			}
+		}
+		kept, ids = append(kept, e), append(ids, e.ID())
 	}
-	return w.tx.Timeline(w.v.Room().ID, w.pos, w.end, n)
+	types, senders := w.filter.RelatedByTypes, w.filter.RelatedBySenders
+	if len(kept) == 0 || len(types)+len(senders) == 0 {
+		return kept, nil
+	}
+	users := make([]matrix.UserID, 0, len(senders))
+	for _, sender := range senders {
+		users = append(users, matrix.UserID(sender))
+	}
+	related, err := w.tx.RelatedBy(w.v.Room().ID, ids, types, users)
+	return slices.DeleteFunc(kept, func(e *storage.Event) bool { return !related[e.ID()] }), err
+}
+
+func (w *walk) read(n int) ([]*storage.Event, error) {
+	room := w.v.Room().ID
+	switch {
+	case w.of != nil:
+		q := storage.RelatedQuery{
+			Room: room, Parents: w.of.parents, RelType: w.of.relType, Type: w.of.typ, From: w.pos, To: w.end, Limit: n, Forward: true,
+		}
+		if w.back {
+			q.From, q.To, q.Forward = w.end, w.pos, false
+		}
+		return w.tx.Related(q)
+	case w.back:
+		return w.tx.TimelineBack(room, w.pos, w.end, n)
+	}
+	return w.tx.Timeline(room, w.pos, w.end, n)
 }
 
 // pass moves the place behind an event.

@@ -50,6 +50,7 @@ const (
 	CodeUnableToGrantJoin       Code = "M_UNABLE_TO_GRANT_JOIN"
 	CodeCannotLeaveNoticeRoom   Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
 	CodeInviteBlocked           Code = "M_INVITE_BLOCKED"
+	CodeDuplicateAnnotation     Code = "M_DUPLICATE_ANNOTATION"
 )
 
 // Error is the one error type of this program: what the requester is told

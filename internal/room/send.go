@@ -23,6 +23,9 @@ func (s *Service) Send(
 		return s.redactContent(ctx, who, room, content, txnID)
 	}
 	return s.once(ctx, who, room, "send/"+typ, txnID, func(w *writer) (*storage.Event, error) {
+		if err := w.mayRelate(who, typ, content); err != nil {
+			return nil, err
+		}
 		return w.add(who, draft{Type: typ, Content: content})
 	})
 }

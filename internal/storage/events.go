@@ -2,7 +2,9 @@ package storage
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"math"
 
 	"lethe/internal/event"
 	"lethe/internal/matrix"
@@ -127,15 +129,30 @@ func (tx *Tx) TimelineBack(room matrix.RoomID, from, to int64, limit int) ([]*Ev
 		WHERE e.room_id = $1 AND e.pos <= $2 AND e.pos > $3 AND e.kind = 0 ORDER BY e.pos DESC LIMIT $4`, room, from, to, limit)
 }
 
-// EventNear returns the event of the timeline of a room that is nearest to a
-// time, at or after it, or else at or before it; or [ErrNotFound].
-func (tx *Tx) EventNear(room matrix.RoomID, at matrix.Timestamp, after bool) (*Event, error) {
-	where, order := `e.ts >= $2`, `e.ts, e.pos`
-	if !after {
-		where, order = `e.ts <= $2`, `e.ts DESC, e.pos DESC`
+// PlaceOf is the position behind which the timestamps of a room's timeline are at
+// or after a time, going by those up to last, as if they were in order.
+func (tx *Tx) PlaceOf(room matrix.RoomID, at matrix.Timestamp, last int64) (int64, error) {
+	const first = `SELECT pos, ts FROM events WHERE room_id = $1 AND pos > $2 AND pos <= $3 AND kind = 0 ORDER BY pos LIMIT 1`
+	var pos int64
+	var ts matrix.Timestamp
+	err := tx.one(first, []any{room, int64(math.MinInt64), last}, &pos, &ts)
+	if errors.Is(err, ErrNotFound) {
+		return last, nil
 	}
-	return first(tx, scanEvent, `SELECT `+eventColumns+fromEvents+`
-		WHERE e.room_id = $1 AND e.kind = 0 AND `+where+` ORDER BY `+order+` LIMIT 1`, room, at)
+	low, high := pos-1, last // all up to low are before, all behind high are not
+	for err == nil && low < high {
+		middle := low + (high-low)/2
+		err = tx.one(first, []any{room, middle, high}, &pos, &ts)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			high, err = middle, nil
+		case ts < at:
+			low = pos
+		default:
+			high = middle
+		}
+	}
+	return low, err
 }
 
 // ReplaceEvent puts the redacted form of an event in its place on disk:

@@ -25,7 +25,16 @@ const typeEncrypted = "m.room.encrypted"
 // that relate to nothing or against the rules: those without a type of relation
 // or a parent, state, and edits without a new content.
 func RelationOf(e *event.Event) (parent, relType, key string, ok bool) {
-	if _, state := e.StateKey(); state || !bytes.Contains(e.Content(), []byte(`"m.relates_to"`)) {
+	if _, state := e.StateKey(); state {
+		return "", "", "", false
+	}
+	return RelationIn(e.Type(), e.Content())
+}
+
+// RelationIn is [RelationOf] for the type and content of an event that is not
+// state.
+func RelationIn(typ string, raw jsontext.Value) (parent, relType, key string, ok bool) {
+	if !bytes.Contains(raw, []byte(`"m.relates_to"`)) {
 		return "", "", "", false
 	}
 	var content struct {
@@ -37,11 +46,11 @@ func RelationOf(e *event.Event) (parent, relType, key string, ok bool) {
 		Parent string         `json:"event_id"`
 		Key    jsontext.Value `json:"key"`
 	}
-	if json.Unmarshal(e.Content(), &content) != nil || json.Unmarshal(content.RelatesTo, &rel) != nil ||
+	if json.Unmarshal(raw, &content) != nil || json.Unmarshal(content.RelatesTo, &rel) != nil ||
 		rel.Type == "" || rel.Parent == "" {
 		return "", "", "", false
 	}
-	if rel.Type == RelReplace && e.Type() != typeEncrypted && content.NewContent.Kind() != '{' {
+	if rel.Type == RelReplace && typ != typeEncrypted && content.NewContent.Kind() != '{' {
 		return "", "", "", false
 	}
 	if rel.Type == RelAnnotation {
@@ -126,6 +135,22 @@ func (tx *Tx) Related(q RelatedQuery) ([]*Event, error) {
 		q.Room, texts(tx, q.Parents), q.From, q.To, q.RelType, q.Type, q.Limit)
 }
 
+// RelatedBy returns those of the events to which others relate, by one of the
+// types of relations and from one of the senders; empty lists are any.
+func (tx *Tx) RelatedBy(
+	room matrix.RoomID, parents, relTypes []string, senders []matrix.UserID,
+) (map[string]bool, error) {
+	list, err := all(tx, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
+		`SELECT DISTINCT parent_id FROM relations WHERE room_id = $1 AND parent_id `+tx.in(2)+`
+			AND ($3 = 0 OR rel_type `+tx.in(4)+`) AND ($5 = 0 OR sender `+tx.in(6)+`)`,
+		room, texts(tx, parents), len(relTypes), texts(tx, relTypes), len(senders), texts(tx, senders))
+	related := make(map[string]bool, len(list))
+	for _, id := range list {
+		related[id] = true
+	}
+	return related, err
+}
+
 // ChildIDs returns the ids of the children of events, oldest first.
 func (tx *Tx) ChildIDs(room matrix.RoomID, parents []string) ([]string, error) {
 	return all(tx, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
@@ -193,4 +218,17 @@ func (tx *Tx) Children(room matrix.RoomID, parents []string) ([]Children, error)
 		JOIN relations c ON c.room_id = $1 AND c.parent_id = g.parent_id AND c.rel_type = 'm.replace'
 			AND c.sender = g.sender AND c.type = g.type AND c.state = g.state AND c.ts = g.last
 		ORDER BY 1, 2, 6`, room, texts(tx, parents))
+}
+
+// AddWaitingRedaction notes a redaction of an event that has not come yet.
+func (tx *Tx) AddWaitingRedaction(room matrix.RoomID, target, redaction string) error {
+	return tx.run(`INSERT INTO redactions_waiting (room_id, target_id, redaction_id) VALUES ($1, $2, $3)
+		ON CONFLICT (room_id, target_id, redaction_id) DO NOTHING`, room, target, redaction)
+}
+
+// TakeWaitingRedactions returns the redactions that have waited for an event.
+// They wait no more.
+func (tx *Tx) TakeWaitingRedactions(room matrix.RoomID, target string) ([]string, error) {
+	return all(tx, func(s scanner) (id string, err error) { return id, s.Scan(&id) },
+		`DELETE FROM redactions_waiting WHERE room_id = $1 AND target_id = $2 RETURNING redaction_id`, room, target)
 }
