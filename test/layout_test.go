@@ -31,6 +31,7 @@ var domain = []string{
 	"internal/history",
 	"internal/identity",
 	"internal/job",
+	"internal/presence",
 	"internal/push",
 	"internal/room",
 	"internal/serverkey",
@@ -39,10 +40,11 @@ var domain = []string{
 // imports is the map: what each package may import of this program. A package
 // that is not on it may not exist; docs/design.md tells what each is for.
 var imports = map[string][]string{
+	"internal/cache":     {},
 	"internal/crash":     {},
 	"internal/matrix":    {},
 	"internal/metrics":   {},
-	"internal/ratelimit": {},
+	"internal/ratelimit": {"internal/cache"},
 
 	"internal/config":   {"internal/matrix"},
 	"internal/event":    {"internal/matrix"},
@@ -51,8 +53,8 @@ var imports = map[string][]string{
 
 	"internal/storage":             {"internal/crash", "internal/event", "internal/matrix"},
 	"internal/storage/storagetest": {"internal/storage"},
-	"internal/state":               {"internal/event", "internal/matrix", "internal/storage"},
-	"internal/door":                {"internal/event", "internal/matrix", "internal/state", "internal/storage"},
+	"internal/state":               {"internal/cache", "internal/event", "internal/matrix", "internal/storage"},
+	"internal/door":                {"internal/cache", "internal/event", "internal/matrix", "internal/state", "internal/storage"},
 	"internal/door/doortest": {
 		"internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",
 	},
@@ -62,7 +64,7 @@ var imports = map[string][]string{
 	"internal/job":        {"internal/matrix", "internal/storage"},
 	"internal/serverkey":  {"internal/event", "internal/matrix", "internal/storage"},
 	"internal/account": {
-		"internal/event", "internal/identity", "internal/mail", "internal/matrix", "internal/ratelimit",
+		"internal/cache", "internal/event", "internal/identity", "internal/mail", "internal/matrix", "internal/ratelimit",
 		"internal/storage",
 	},
 	"internal/position": {"internal/matrix"},
@@ -75,8 +77,9 @@ var imports = map[string][]string{
 		"internal/account", "internal/door", "internal/event", "internal/identity", "internal/job", "internal/matrix",
 		"internal/state", "internal/storage",
 	},
+	"internal/presence": {"internal/matrix", "internal/storage", "internal/syncing"},
 	"internal/push": {
-		"internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",
+		"internal/cache", "internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",
 	},
 	"internal/deactivation": {
 		"internal/account", "internal/event", "internal/identity", "internal/job", "internal/mail",
@@ -101,6 +104,7 @@ var imports = map[string][]string{
 	"client":    {},
 	"cmd/lethe": {"client", "internal/app", "internal/config", "internal/deactivation"},
 	"test":      {},
+	"test/door": {"internal/adminapi", "internal/clientapi", "internal/federationapi", "internal/web"},
 	"test/e2e": {
 		"internal/adminapi", "internal/clientapi", "internal/federationapi", "internal/storage/storagetest",
 		"internal/web",
@@ -110,7 +114,7 @@ var imports = map[string][]string{
 // api is what an API package may import: plumbing, the domain and the values it
 // returns, which storage defines. Its statements are the domain's to call.
 func api(more ...string) []string {
-	return slices.Concat(domain, []string{"internal/matrix", "internal/storage", "internal/wire"}, more)
+	return slices.Concat(domain, []string{"internal/cache", "internal/matrix", "internal/storage", "internal/wire"}, more)
 }
 
 // inTests is what the tests of every package may import besides.

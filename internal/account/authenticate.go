@@ -6,8 +6,7 @@ import (
 	"hash/maphash"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
+	"lethe/internal/cache"
 	"lethe/internal/matrix"
 	"lethe/internal/storage"
 )
@@ -52,16 +51,16 @@ const (
 // entry answers only while this process is alone, and in the term in which it was
 // read.
 type tokenCache struct {
-	hits   *otter.Cache[tokenHash, cached]
-	misses *otter.Cache[tokenHash, struct{}]
+	hits   *cache.Cache[tokenHash, cached]
+	misses *cache.Cache[tokenHash, struct{}]
 	seed   maphash.Seed
 	epochs [epochStripes]atomic.Uint64
 }
 
 func newTokenCache() *tokenCache {
 	return &tokenCache{
-		hits:   otter.Must(&otter.Options[tokenHash, cached]{MaximumSize: cacheSize}),
-		misses: otter.Must(&otter.Options[tokenHash, struct{}]{MaximumSize: missSize}),
+		hits:   cache.New(cache.Options[tokenHash, cached]{Size: cacheSize}),
+		misses: cache.New(cache.Options[tokenHash, struct{}]{Size: missSize}),
 		seed:   maphash.MakeSeed(),
 	}
 }
@@ -71,7 +70,7 @@ func (c *tokenCache) epoch(user matrix.UserID) *atomic.Uint64 {
 }
 
 func (c *tokenCache) get(token tokenHash) (cached, bool) {
-	v, ok := c.hits.GetIfPresent(token)
+	v, ok := c.hits.Get(token)
 	return v, ok && v.epoch == c.epoch(v.UserID).Load()
 }
 
@@ -112,7 +111,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Requester, er
 		s.opts.TokenChecked("cached")
 		return s.unexpired(v)
 	}
-	if _, ok := s.tokens.misses.GetIfPresent(hash); ok {
+	if _, ok := s.tokens.misses.Get(hash); ok {
 		s.opts.TokenChecked("refused")
 		return Requester{}, errUnknownToken
 	}
@@ -143,7 +142,7 @@ func (s *Service) Remember(token string) (alive, known bool) {
 	if _, ok := s.tokens.get(hash); ok {
 		return true, true
 	}
-	_, ok = s.tokens.misses.GetIfPresent(hash)
+	_, ok = s.tokens.misses.Get(hash)
 	return false, ok
 }
 

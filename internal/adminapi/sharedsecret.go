@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"lethe/internal/account"
+	"lethe/internal/cache"
 	"lethe/internal/matrix"
 	"lethe/internal/storage"
 	"lethe/internal/wire"
@@ -31,8 +30,8 @@ func (a *API) sharedSecretRoutes() []wire.Route {
 	if a.SharedSecret == "" {
 		return nil
 	}
-	s := &sharedSecret{api: a, nonces: otter.Must(&otter.Options[string, struct{}]{
-		MaximumSize: maxNonces, ExpiryCalculator: otter.ExpiryWriting[string, struct{}](nonceLifetime),
+	s := &sharedSecret{api: a, nonces: cache.New(cache.Options[string, struct{}]{
+		Size: maxNonces, Written: nonceLifetime,
 	})}
 	const path = "/_synapse/admin/v1/register"
 	return []wire.Route{
@@ -44,7 +43,7 @@ func (a *API) sharedSecretRoutes() []wire.Route {
 // sharedSecret registers accounts for whoever proves to know the secret.
 type sharedSecret struct {
 	api    *API
-	nonces *otter.Cache[string, struct{}]
+	nonces *cache.Cache[string, struct{}]
 }
 
 func (s *sharedSecret) nonce(*wire.Request) (any, error) {
@@ -89,7 +88,7 @@ func (s *sharedSecret) register(r *wire.Request) (any, error) {
 	if strings.Contains(q.Username+q.Password, "\x00") {
 		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The username or password has a NUL character.")
 	}
-	if _, ok := s.nonces.Invalidate(q.Nonce); !ok {
+	if _, ok := s.nonces.Take(q.Nonce); !ok {
 		return nil, matrix.Errorf(matrix.CodeUnknown, "This nonce is not known, was used, or has expired.").
 			WithStatus(http.StatusBadRequest)
 	}

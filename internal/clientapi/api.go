@@ -5,14 +5,14 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/maypok86/otter/v2"
-
 	"lethe/internal/account"
 	"lethe/internal/appservice"
+	"lethe/internal/cache"
 	"lethe/internal/deactivation"
 	"lethe/internal/filter"
 	"lethe/internal/history"
 	"lethe/internal/matrix"
+	"lethe/internal/presence"
 	"lethe/internal/push"
 	"lethe/internal/room"
 	"lethe/internal/syncing"
@@ -29,10 +29,11 @@ type API struct {
 	Push          *push.Service
 	Unread        *push.Unread
 	Syncing       *syncing.Service
+	Presence      *presence.Service // nil where it is off
 	Limits        Limits
 	Options       Options
 
-	filters *otter.Cache[filterKey, *filter.Filter] // those stored, as they are
+	filters *cache.Cache[filterKey, *filter.Filter] // those stored, as they are
 }
 
 // filterCache bounds how many filters are kept that were used lately.
@@ -66,7 +67,7 @@ type Support struct {
 // `r0` aliases of the `v3` paths included (CLIENTS: several clients use only
 // those).
 func (a *API) Routes() []wire.Route {
-	a.filters = otter.Must(&otter.Options[filterKey, *filter.Filter]{MaximumSize: filterCache})
+	a.filters = cache.New(cache.Options[filterKey, *filter.Filter]{Size: filterCache})
 	routes := slices.Concat(
 		a.versionRoutes(),
 		a.registerRoutes(),
@@ -88,6 +89,8 @@ func (a *API) Routes() []wire.Route {
 		a.syncRoutes(),
 		a.receiptRoutes(),
 		a.notificationRoutes(),
+		a.presenceRoutes(),
+		a.reportRoutes(),
 	)
 	for i, r := range routes {
 		r.Handle = readable(challenged(r.Handle))

@@ -107,7 +107,7 @@ type filterKey struct {
 // same.
 func (a *API) storedFilter(r *wire.Request, user matrix.UserID, id string) (*filter.Filter, error) {
 	key := filterKey{user, id}
-	if f, ok := a.filters.GetIfPresent(key); ok {
+	if f, ok := a.filters.Get(key); ok {
 		return f, nil
 	}
 	content, err := a.Accounts.Filter(r.Context(), user, id)

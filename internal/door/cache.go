@@ -4,8 +4,7 @@ import (
 	"hash/maphash"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
+	"lethe/internal/cache"
 	"lethe/internal/event"
 	"lethe/internal/matrix"
 	"lethe/internal/state"
@@ -35,8 +34,8 @@ type caches struct {
 	events *fresh[string, matrix.RoomID, *storage.Event]
 	// redacted are redacted forms. They follow from the event's id, and so are right
 	// for ever; moments follow from the root.
-	redacted *otter.Cache[string, *event.Event]
-	moments  *otter.Cache[instant, moment]
+	redacted *cache.Cache[string, *event.Event]
+	moments  *cache.Cache[instant, moment]
 	pasts    *fresh[member, member, *past]
 	rooms    *fresh[matrix.RoomID, matrix.RoomID, storage.Room]
 	ignored  *fresh[matrix.UserID, matrix.UserID, map[matrix.UserID]bool]
@@ -58,19 +57,19 @@ type instant struct {
 
 func newCaches(bytes int64) caches {
 	return caches{
-		events: newFresh[string, matrix.RoomID](&otter.Options[string, entry[*storage.Event]]{
-			MaximumWeight: uint64(bytes) * 3 / 4,
-			Weigher:       func(_ string, e entry[*storage.Event]) uint32 { return uint32(e.value.Size() + eventBytes) },
+		events: newFresh[string, matrix.RoomID](cache.Options[string, entry[*storage.Event]]{
+			Weight: uint64(bytes) * 3 / 4,
+			Weigh:  func(_ string, e entry[*storage.Event]) uint32 { return uint32(e.value.Size() + eventBytes) },
 		}),
-		redacted: otter.Must(&otter.Options[string, *event.Event]{
-			MaximumWeight: uint64(bytes) / 4,
-			Weigher:       func(_ string, e *event.Event) uint32 { return uint32(e.Size() + eventBytes) },
+		redacted: cache.New(cache.Options[string, *event.Event]{
+			Weight: uint64(bytes) / 4,
+			Weigh:  func(_ string, e *event.Event) uint32 { return uint32(e.Size() + eventBytes) },
 		}),
-		moments:   otter.Must(&otter.Options[instant, moment]{MaximumSize: momentEntries}),
-		pasts:     newFresh[member, member](&otter.Options[member, entry[*past]]{MaximumSize: pastEntries}),
-		rooms:     newFresh[matrix.RoomID, matrix.RoomID](&otter.Options[matrix.RoomID, entry[storage.Room]]{MaximumSize: roomEntries}),
-		ignored:   newFresh[matrix.UserID, matrix.UserID](&otter.Options[matrix.UserID, entry[map[matrix.UserID]bool]]{MaximumSize: ignoredEntries}),
-		childless: newFresh[string, string](&otter.Options[string, entry[struct{}]]{MaximumSize: childlessEntries}),
+		moments:   cache.New(cache.Options[instant, moment]{Size: momentEntries}),
+		pasts:     newFresh[member, member](cache.Options[member, entry[*past]]{Size: pastEntries}),
+		rooms:     newFresh[matrix.RoomID, matrix.RoomID](cache.Options[matrix.RoomID, entry[storage.Room]]{Size: roomEntries}),
+		ignored:   newFresh[matrix.UserID, matrix.UserID](cache.Options[matrix.UserID, entry[map[matrix.UserID]bool]]{Size: ignoredEntries}),
+		childless: newFresh[string, string](cache.Options[string, entry[struct{}]]{Size: childlessEntries}),
 	}
 }
 
@@ -80,7 +79,7 @@ func newCaches(bytes int64) caches {
 // database that it was read from, and for each S (what K belongs to) there is the
 // position of its last change: an entry from before that is none.
 type fresh[K, S comparable, V any] struct {
-	cache   *otter.Cache[K, entry[V]]
+	cache   *cache.Cache[K, entry[V]]
 	seed    maphash.Seed
 	changed [stripes]atomic.Int64
 	all     atomic.Int64
@@ -91,8 +90,8 @@ type entry[V any] struct {
 	asOf  int64
 }
 
-func newFresh[K, S comparable, V any](o *otter.Options[K, entry[V]]) *fresh[K, S, V] {
-	return &fresh[K, S, V]{cache: otter.Must(o), seed: maphash.MakeSeed()}
+func newFresh[K, S comparable, V any](o cache.Options[K, entry[V]]) *fresh[K, S, V] {
+	return &fresh[K, S, V]{cache: cache.New(o), seed: maphash.MakeSeed()}
 }
 
 func (f *fresh[K, S, V]) stripe(s S) *atomic.Int64 {
@@ -107,7 +106,7 @@ func (f *fresh[K, S, V]) touchAll(pos int64) { f.all.Store(pos) }
 
 // get returns what is known of k, which belongs to s.
 func (f *fresh[K, S, V]) get(k K, s S) (entry[V], bool) {
-	e, ok := f.cache.GetIfPresent(k)
+	e, ok := f.cache.Get(k)
 	return e, ok && f.holds(e, s)
 }
 
@@ -137,7 +136,7 @@ func (d *Door) Events(tx *storage.Tx, ids []string) (map[string]*storage.Event, 
 	found := make(map[string]*storage.Event, len(ids))
 	var missing []string
 	for _, id := range ids {
-		if e, ok := d.events.cache.GetIfPresent(id); ok && d.events.holds(e, e.value.RoomID()) {
+		if e, ok := d.events.cache.Get(id); ok && d.events.holds(e, e.value.RoomID()) {
 			found[id] = e.value
 		} else {
 			missing = append(missing, id)
@@ -186,7 +185,7 @@ func (d *Door) Event(tx *storage.Tx, id string) (*storage.Event, error) {
 
 // redact returns the redacted form of an event.
 func (d *Door) redact(e *storage.Event) (*storage.Event, error) {
-	form, ok := d.redacted.GetIfPresent(e.ID())
+	form, ok := d.redacted.Get(e.ID())
 	if !ok {
 		var err error
 		if form, err = e.Redacted(); err != nil {

@@ -256,7 +256,7 @@ func (v *Visit) moment(root state.Root, create bool) (m moment, ok bool, err err
 
 func (v *Visit) findMoment(root state.Root) (m moment, ok bool, err error) {
 	at := instant{root, string(v.who.User) + "\x00" + string(v.who.Server)}
-	if m, ok = v.d.caches.moments.GetIfPresent(at); !ok {
+	if m, ok = v.d.caches.moments.Get(at); !ok {
 		if m, ok, err = v.readMoment(root); err == nil && ok {
 			v.d.caches.moments.Set(at, m)
 		}

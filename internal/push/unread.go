@@ -5,8 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
+	"lethe/internal/cache"
 	"lethe/internal/door"
 	"lethe/internal/matrix"
 	"lethe/internal/state"
@@ -56,8 +55,8 @@ type Unread struct {
 	trees  *state.Trees
 	recent Recent
 
-	tallies *otter.Cache[seat, *tally]
-	rules   *otter.Cache[matrix.UserID, compiledAt]
+	tallies *cache.Cache[seat, *tally]
+	rules   *cache.Cache[matrix.UserID, compiledAt]
 
 	delivered atomic.Int64 // every change up to here has come to Changed
 	seed      maphash.Seed
@@ -83,10 +82,10 @@ type compiledAt struct {
 func NewUnread(db *storage.DB, d *door.Door, trees *state.Trees, recent Recent) *Unread {
 	u := &Unread{
 		db: db, door: d, trees: trees, recent: recent, seed: maphash.MakeSeed(),
-		tallies: otter.Must(&otter.Options[seat, *tally]{MaximumSize: talliesKept}),
-		rules: otter.Must(&otter.Options[matrix.UserID, compiledAt]{
-			MaximumWeight: rulesBytes,
-			Weigher:       func(_ matrix.UserID, c compiledAt) uint32 { return uint32(c.weight) },
+		tallies: cache.New(cache.Options[seat, *tally]{Size: talliesKept}),
+		rules: cache.New(cache.Options[matrix.UserID, compiledAt]{
+			Weight: rulesBytes,
+			Weigh:  func(_ matrix.UserID, c compiledAt) uint32 { return uint32(c.weight) },
 		}),
 	}
 	u.delivered.Store(db.Delivered())
@@ -158,7 +157,7 @@ func (u *Unread) Unread(
 func (u *Unread) tally(tx *storage.Tx, m seat, upTo int64, limit int) (t *tally, scanned int, err error) {
 	// What has changed up to a position that was not delivered is not known here.
 	known := upTo <= u.delivered.Load() && tx.ReadOnly()
-	old, ok := u.tallies.GetIfPresent(m)
+	old, ok := u.tallies.Get(m)
 	if ok = ok && known && u.holds(m, old.pos) && (!old.capped || old.limit >= limit); ok && old.pos >= upTo {
 		return old, 0, nil
 	}
@@ -186,7 +185,7 @@ func (u *Unread) tally(tx *storage.Tx, m seat, upTo int64, limit int) (t *tally,
 // ruleset is the rules of a user, ready to be evaluated.
 func (u *Unread) ruleset(tx *storage.Tx, user matrix.UserID, upTo int64) (*Ruleset, error) {
 	known := upTo <= u.delivered.Load() && tx.ReadOnly()
-	if c, ok := u.rules.GetIfPresent(user); ok && known && u.rulesHold(user, c.pos) {
+	if c, ok := u.rules.Get(user); ok && known && u.rulesHold(user, c.pos) {
 		return c.rules, nil
 	}
 	changed, err := read(tx, user)

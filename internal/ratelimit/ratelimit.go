@@ -13,8 +13,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"golang.org/x/time/rate"
+
+	"lethe/internal/cache"
 )
 
 // maxKeys bounds how many keys a limiter remembers; the least used are forgotten
@@ -31,7 +32,7 @@ type Limiter struct {
 	every rate.Limit
 	burst int
 	now   func() time.Time
-	keys  *otter.Cache[string, *rate.Limiter]
+	keys  *cache.Cache[string, *rate.Limiter]
 }
 
 // New makes a limiter that allows burst events per period for each key. A burst
@@ -42,10 +43,10 @@ func New(burst int, per time.Duration, now func() time.Time) *Limiter {
 	}
 	return &Limiter{
 		every: rate.Every(per / time.Duration(burst)), burst: burst, now: now,
-		keys: otter.Must(&otter.Options[string, *rate.Limiter]{
-			MaximumSize: maxKeys,
+		keys: cache.New(cache.Options[string, *rate.Limiter]{
+			Size: maxKeys,
 			// After a period of rest a key's bucket is full, as a new one is.
-			ExpiryCalculator: otter.ExpiryAccessing[string, *rate.Limiter](per),
+			Used: per,
 		}),
 	}
 }
@@ -96,8 +97,5 @@ func (l *Limiter) bucket(key string) *rate.Limiter {
 		sum := sha256.Sum256([]byte(key))
 		key = string(sum[:])
 	}
-	bucket, _ := l.keys.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
-		return rate.NewLimiter(l.every, l.burst), false
-	})
-	return bucket
+	return l.keys.GetOr(key, func() *rate.Limiter { return rate.NewLimiter(l.every, l.burst) })
 }

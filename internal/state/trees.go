@@ -6,8 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
+	"lethe/internal/cache"
 	"lethe/internal/event"
 	"lethe/internal/matrix"
 	"lethe/internal/storage"
@@ -31,7 +30,7 @@ const (
 // back: a node is what its id says wherever it is. What is in memory is no sign
 // that it is in the database, and is never taken for one.
 type Trees struct {
-	cache   *otter.Cache[Root, node]
+	cache   *cache.Cache[Root, node]
 	hits    atomic.Int64
 	reads   atomic.Int64
 	batches atomic.Int64
@@ -41,9 +40,9 @@ type Trees struct {
 func New() *Trees { return newTrees(cacheBytes) }
 
 func newTrees(size uint64) *Trees {
-	return &Trees{cache: otter.Must(&otter.Options[Root, node]{
-		MaximumWeight: size,
-		Weigher: func(_ Root, n node) uint32 {
+	return &Trees{cache: cache.New(cache.Options[Root, node]{
+		Weight: size,
+		Weigh: func(_ Root, n node) uint32 {
 			return uint32(len(n.body) + nodeBytes) //nolint:gosec // bodies are a few KB
 		},
 	})}
@@ -137,7 +136,7 @@ type reader struct {
 
 // node returns the node with an id, which has to be there.
 func (r reader) node(id Root) (node, error) {
-	if n, ok := r.trees.cache.GetIfPresent(id); ok {
+	if n, ok := r.trees.cache.Get(id); ok {
 		r.trees.hits.Add(1)
 		return n, nil
 	}
@@ -154,7 +153,7 @@ func (r reader) nodes(ids []Root) ([]node, error) {
 	nodes := make([]node, len(ids))
 	var missing []Root
 	for i, id := range ids {
-		n, ok := r.trees.cache.GetIfPresent(id)
+		n, ok := r.trees.cache.Get(id)
 		if !ok {
 			missing = append(missing, id)
 		}

@@ -5,8 +5,7 @@ import (
 	"maps"
 	"sync"
 
-	"github.com/maypok86/otter/v2"
-
+	"lethe/internal/cache"
 	"lethe/internal/matrix"
 )
 
@@ -20,7 +19,7 @@ const (
 // sentMembers remembers which members clients that load them lazily have been
 // told of, so that they are not told again (CS API, Lazy-loading room members).
 type sentMembers struct {
-	devices *otter.Cache[sentKey, *sentTo]
+	devices *cache.Cache[sentKey, *sentTo]
 	seed    maphash.Seed
 }
 
@@ -48,7 +47,7 @@ type sentEvent struct {
 func newSentMembers() *sentMembers {
 	return &sentMembers{
 		seed:    maphash.MakeSeed(),
-		devices: otter.Must(&otter.Options[sentKey, *sentTo]{MaximumSize: sentDevices}),
+		devices: cache.New(cache.Options[sentKey, *sentTo]{Size: sentDevices}),
 	}
 }
 
@@ -58,8 +57,8 @@ func (s *sentMembers) of(r Request) *sentTo {
 	if r.Device == "" || !f.LazyLoadMembers || f.IncludeRedundantMembers {
 		return nil
 	}
-	t, _ := s.devices.ComputeIfAbsent(sentKey{r.User, r.Device}, func() (*sentTo, bool) {
-		return &sentTo{seed: s.seed, known: map[uint64]sentEvent{}}, false
+	t := s.devices.GetOr(sentKey{r.User, r.Device}, func() *sentTo {
+		return &sentTo{seed: s.seed, known: map[uint64]sentEvent{}}
 	})
 	t.back(r.Since)
 	return t

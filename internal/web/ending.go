@@ -8,9 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"lethe/internal/account"
+	"lethe/internal/cache"
 	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
 	"lethe/internal/wire"
@@ -25,9 +24,9 @@ const (
 	endedTime = 10 * time.Minute
 )
 
-func newEnded() *otter.Cache[endingKey, string] {
-	return otter.Must(&otter.Options[endingKey, string]{
-		MaximumSize: endedSize, ExpiryCalculator: otter.ExpiryWriting[endingKey, string](endedTime),
+func newEnded() *cache.Cache[endingKey, string] {
+	return cache.New(cache.Options[endingKey, string]{
+		Size: endedSize, Written: endedTime,
 	})
 }
 
@@ -97,7 +96,7 @@ func (a *API) end(r *wire.Request) (any, error) {
 	}
 	key := sha256.Sum256([]byte(token + "\n" + form.Encode()))
 	answer, err, _ := a.endings.Do(string(key[:]), func() (any, error) {
-		if receipt, ok := a.ended.GetIfPresent(key); ok {
+		if receipt, ok := a.ended.Get(key); ok {
 			return a.toReceipt(receipt), nil
 		}
 		return a.signedIn(func(r *wire.Request, who account.Requester) (any, error) { return a.endSelf(r, who, form, key) })(r)

@@ -15,10 +15,10 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
 
 	"lethe/internal/account"
+	"lethe/internal/cache"
 	"lethe/internal/deactivation"
 	"lethe/internal/matrix"
 	"lethe/internal/ratelimit"
@@ -42,7 +42,7 @@ type API struct {
 	// endings makes one of the same form sent twice, and ended has the id of its
 	// ending: see end.
 	endings singleflight.Group
-	ended   *otter.Cache[endingKey, string]
+	ended   *cache.Cache[endingKey, string]
 }
 
 // Support is whom people are told to ask; empty where the operator says nothing.
