@@ -53,20 +53,26 @@ func (s *Service) SetAccountData(ctx context.Context, user matrix.UserID, room, 
 		if _, err := s.lockLive(tx, user); err != nil {
 			return err
 		}
-		d := storage.AccountData{RoomID: room, Type: kind, Content: content}
-		size, err := tx.AccountDataSize(user, d)
-		if err == nil && size+int64(len(content)) > maxAccountData {
-			err = matrix.Errorf(matrix.CodeTooLarge, "Your account data would have more than %d bytes.", maxAccountData)
-		}
-		if err != nil {
-			return err
-		}
-		pos, err := tx.NextPos(storage.Change{Kind: storage.ChangeAccountData, Room: matrix.RoomID(room), User: user})
-		if err != nil {
-			return err
-		}
-		return tx.SetAccountData(user, d, pos)
+		return putAccountData(tx, user, storage.AccountData{RoomID: room, Type: kind, Content: content})
 	})
+}
+
+// putAccountData stores account data of somebody whose account is locked, if they
+// have room for it.
+func putAccountData(tx *storage.Tx, user matrix.UserID, d storage.AccountData) error {
+	size, err := tx.AccountDataSize(user, d)
+	if err == nil && size+int64(len(d.Content)) > maxAccountData {
+		err = matrix.Errorf(matrix.CodeTooLarge, "Your account data would have more than %d bytes.", maxAccountData)
+	}
+	if err != nil {
+		return err
+	}
+	change := storage.Change{Kind: storage.ChangeAccountData, Room: matrix.RoomID(d.RoomID), User: user}
+	pos, err := tx.NextPos(change)
+	if err != nil {
+		return err
+	}
+	return tx.SetAccountData(user, d, pos)
 }
 
 // CreateFilter stores a filter and returns its id: the same for the same filter,

@@ -60,7 +60,7 @@ func (s *Service) SetProfileField(ctx context.Context, user matrix.UserID, name 
 	if err := value.Compact(); err != nil {
 		return err
 	}
-	return s.db.Update(ctx, func(tx *storage.Tx) error {
+	return s.changeProfile(ctx, user, name, func(tx *storage.Tx) error {
 		if _, err := s.lockLive(tx, user); err != nil {
 			return err
 		}
@@ -114,5 +114,26 @@ func (s *Service) DeleteProfileField(ctx context.Context, user matrix.UserID, na
 	if err := checkFieldName(name); err != nil {
 		return err
 	}
-	return s.db.Update(ctx, func(tx *storage.Tx) error { return tx.DropProfileField(user, name) })
+	return s.changeProfile(ctx, user, name, func(tx *storage.Tx) error {
+		if _, err := s.lockLive(tx, user); err != nil {
+			return err
+		}
+		return tx.DropProfileField(user, name)
+	})
+}
+
+// changeProfile changes a field, and has it known where it is one of those that go
+// into rooms (CS API, Events on Change of Profile Information).
+func (s *Service) changeProfile(ctx context.Context, user matrix.UserID, name string, change func(*storage.Tx) error) error {
+	isName := name == FieldDisplayName || name == FieldAvatarURL
+	err := s.db.Update(ctx, func(tx *storage.Tx) error {
+		if err := change(tx); err != nil || !isName {
+			return err
+		}
+		return s.opts.Renaming(tx, user)
+	})
+	if err == nil && isName {
+		s.opts.Renamed(user)
+	}
+	return err
 }

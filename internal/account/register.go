@@ -39,6 +39,9 @@ func (s *Service) Register(ctx context.Context, r Registration) (Session, error)
 			return Session{}, err
 		}
 	}
+	if r.Localpart == s.opts.Reserved && r.Kind != storage.KindAppservice {
+		return Session{}, errUserInUse
+	}
 	user := matrix.NewUserID(r.Localpart, s.opts.ServerName)
 	var session Session
 	err := s.db.Update(ctx, func(tx *storage.Tx) error {
@@ -106,6 +109,9 @@ var errUserInUse = matrix.Errorf(matrix.CodeUserInUse, "This username is taken."
 func (s *Service) CheckLocalpart(ctx context.Context, localpart string) error {
 	if err := matrix.ParseLocalpart(localpart, s.opts.ServerName); err != nil {
 		return matrix.Errorf(matrix.CodeInvalidUsername, "This username cannot be used: %v.", err)
+	}
+	if localpart == s.opts.Reserved {
+		return errUserInUse
 	}
 	_, err := s.Account(ctx, matrix.NewUserID(localpart, s.opts.ServerName))
 	if err == nil {

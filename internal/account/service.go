@@ -59,6 +59,12 @@ type Options struct {
 	// Forgotten is told of each call of [Service.Forget], after it has done its work;
 	// nil for nobody. It does not block.
 	Forgotten func(user matrix.UserID)
+	// Renaming is told of each change of a display name or avatar in its transaction,
+	// Renamed after it; nil for nobody.
+	Renaming func(tx *storage.Tx, user matrix.UserID) error
+	Renamed  func(user matrix.UserID)
+	// Reserved is a localpart that no person gets, "" for none.
+	Reserved string
 }
 
 // Service is what a person may do with an account. It is safe for concurrent
@@ -79,6 +85,12 @@ func New(db *storage.DB, opts Options) *Service {
 	}
 	if opts.TokenChecked == nil {
 		opts.TokenChecked = func(string) {}
+	}
+	if opts.Renaming == nil {
+		opts.Renaming = func(*storage.Tx, matrix.UserID) error { return nil }
+	}
+	if opts.Renamed == nil {
+		opts.Renamed = func(matrix.UserID) {}
 	}
 	return &Service{
 		db: db, opts: opts, log: opts.Log,

@@ -22,6 +22,7 @@ import (
 	"lethe/internal/deactivation"
 	"lethe/internal/job"
 	"lethe/internal/matrix"
+	"lethe/internal/room"
 	"lethe/internal/wire"
 )
 
@@ -34,6 +35,7 @@ type API struct {
 	Appservices   *appservice.Registry
 	Deactivations *deactivation.Service
 	Jobs          *job.Runner
+	Rooms         *room.Service
 	ServerName    matrix.ServerName
 	Now           func() time.Time
 	// Trusted serves everybody, as the operator: for the socket.
@@ -73,6 +75,8 @@ func (a *API) Routes() []wire.Route {
 	add(http.MethodGet, "/registration_tokens/{token}", a.token)
 	add(http.MethodPut, "/registration_tokens/{token}", a.updateToken)
 	add(http.MethodDelete, "/registration_tokens/{token}", a.deleteToken)
+	add(http.MethodGet, "/reports", a.reports)
+	add(http.MethodPost, "/notices", a.notify)
 	add(http.MethodGet, "/audit", a.audit)
 	add(http.MethodGet, "/work", a.work)
 	return append(routes, a.sharedSecretRoutes()...)

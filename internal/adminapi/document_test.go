@@ -227,6 +227,7 @@ func TestAnswersAreAsTheDocumentSays(t *testing.T) {
 		admin := root(t, s)
 		askAboutUsers(d, s, admin.Token, ids)
 		askAboutTokens(d, s, admin.Token)
+		askAboutRooms(d, s, admin.Token)
 		d.ask(s, admin.Token, http.StatusOK, "GET", "/audit", nil)
 		askAboutGrace(t, d, s.DB.Engine())
 		var asked []string
@@ -284,6 +285,20 @@ func askAboutTokens(d *document, s *hstest.Server, token string) {
 	d.ask(s, token, http.StatusOK, "GET", "/registration_tokens/{token}", nil, one...)
 	d.ask(s, token, http.StatusOK, "DELETE", "/registration_tokens/{token}", nil, one...)
 	d.ask(s, token, http.StatusNotFound, "GET", "/registration_tokens/{token}", nil, one...)
+}
+
+func askAboutRooms(d *document, s *hstest.Server, token string) {
+	d.t.Helper()
+	dave, erin := s.Register("dave"), s.Register("erin")
+	notice := object{"user_id": dave.UserID, "body": "Hello"}
+	d.ask(s, token, http.StatusOK, "POST", "/notices", notice)
+	d.ask(s, token, http.StatusNotFound, "POST", "/notices", object{"user_id": "@nobody:example.org", "body": "Hello"})
+	s.Want(http.StatusOK, "", http.MethodPost, "/_matrix/client/v3/users/"+dave.UserID+"/report", erin.Token,
+		object{"reason": "rude"})
+	a := d.ask(s, token, http.StatusOK, "GET", "/reports", nil)
+	if list, _ := a.Get("reports").([]any); len(list) != 1 || list[0].(object)["user_id"] != dave.UserID {
+		d.t.Errorf("the reports are %s", a.Raw)
+	}
 }
 
 // askAboutGrace asks a server where endings can be taken back.

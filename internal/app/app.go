@@ -35,6 +35,7 @@ import (
 	"lethe/internal/matrix"
 	"lethe/internal/metrics"
 	"lethe/internal/outbound"
+	"lethe/internal/presence"
 	"lethe/internal/push"
 	"lethe/internal/room"
 	"lethe/internal/serverkey"
@@ -74,6 +75,7 @@ type Server struct {
 	door        *door.Door
 	unread      *push.Unread
 	syncing     *syncing.Service
+	presence    *presence.Service // nil where it is off
 	baseURL     string
 }
 
@@ -150,7 +152,12 @@ func (s *Server) build(ctx context.Context) (err error) {
 		ServerName: name, Now: s.opts.Now, Log: s.opts.Log, Key: s.key,
 		Grace: s.settings.DeactivationGrace.D(), UnbindWait: s.settings.DeactivationWait.D(),
 		BaseURL: s.baseURL, Mail: sender,
-		Ended: func(_ matrix.UserID, erase bool) { s.metrics.Ended(erase) },
+		Ended: func(user matrix.UserID, erase bool) {
+			s.metrics.Ended(erase)
+			if s.presence != nil {
+				s.presence.Ended(user)
+			}
+		},
 	})
 	for _, as := range s.appservices.Services() {
 		if err := s.Accounts.EnsureAppserviceSender(ctx, as.Sender, as.ID); err != nil {
@@ -185,6 +192,14 @@ func (s *Server) accountOptions(sender *mail.Sender, ids *identity.Client, out *
 		TokenChecked: s.metrics.TokenCheck,
 		// Whoever waits with a session looks whether it is still there.
 		Forgotten: func(user matrix.UserID) { s.Hub.Rouse(user) },
+	}
+	opts.Reserved = set.NoticesUser
+	opts.Renaming = func(tx *storage.Tx, user matrix.UserID) error { return s.Rooms.Renaming(tx, user) }
+	opts.Renamed = func(user matrix.UserID) {
+		s.Rooms.Renamed()
+		if s.presence != nil {
+			s.presence.Renamed(user)
+		}
 	}
 	if set.SMSGateway != "" {
 		opts.SendText = textSender(out, set.SMSGateway)

@@ -6,6 +6,7 @@ import (
 	"lethe/internal/hub"
 	"lethe/internal/identity"
 	"lethe/internal/matrix"
+	"lethe/internal/presence"
 	"lethe/internal/push"
 	"lethe/internal/room"
 	"lethe/internal/state"
@@ -20,6 +21,9 @@ func (s *Server) buildRooms(ids *identity.Client) {
 	s.door = door.New(s.DB, trees, door.Options{
 		ServerName: name, Now: s.opts.Now, Readers: s.settings.ErasureReaders, Servers: s.settings.ErasureServers,
 	})
+	if s.settings.Presence == "on" {
+		s.presence = presence.New(s.DB, presence.Options{Now: s.opts.Now, Log: s.opts.Log, Ignored: s.door.Ignored})
+	}
 	s.unread = push.NewUnread(s.DB, s.door, trees,
 		func(room matrix.RoomID, after, upTo int64) ([]*storage.Event, bool) {
 			return s.Hub.Timeline(room, after, upTo)
@@ -27,13 +31,19 @@ func (s *Server) buildRooms(ids *identity.Client) {
 	s.Hub = hub.New(s.DB, func(changes []storage.Change) {
 		s.door.Changed(changes)
 		s.unread.Changed(changes)
+		if s.presence != nil {
+			s.presence.Changed(changes)
+		}
 	})
-	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, syncing.Options{})
 	s.History = history.New(s.DB, s.door, trees)
 	s.Rooms = room.New(s.DB, trees, s.door, room.Options{
 		ServerName: name, Key: s.key, Now: s.opts.Now, Log: s.opts.Log,
-		Identity: ids, Jobs: s.Jobs,
+		Identity: ids, Jobs: s.Jobs, NoticesUser: s.settings.NoticesUser,
 		MayAlias: func(alias matrix.RoomAlias, id string) bool { return s.appservices.MayAlias(alias, id) },
 	})
-	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, syncing.Options{Unread: s.unread, Receipts: s.Rooms})
+	opts := syncing.Options{Unread: s.unread, Receipts: s.Rooms, Typing: s.Rooms}
+	if s.presence != nil {
+		opts.Presence = s.presence // and not an interface of nil
+	}
+	s.syncing = syncing.New(s.DB, s.Hub, s.door, trees, opts)
 }

@@ -78,7 +78,7 @@ func (s *Server) clientAPI() *clientapi.API {
 	set := &s.settings
 	api := &clientapi.API{
 		Accounts: s.Accounts, Deactivations: s.Deactivations, Appservices: s.appservices, Rooms: s.Rooms, History: s.History,
-		Push: s.Push, Unread: s.unread, Syncing: s.syncing, Limits: s.limits(),
+		Push: s.Push, Unread: s.unread, Syncing: s.syncing, Presence: s.presence, Limits: s.limits(),
 		Options: clientapi.Options{
 			ServerName: matrix.ServerName(set.ServerName), QueryToken: set.QueryToken == "on",
 			Registration: set.Registration, Guests: set.Guests, RequireEmail: set.RequireEmail,
@@ -126,7 +126,7 @@ func (s *Server) federationAPI() *federationapi.API {
 
 func (s *Server) adminAPI(isTrusted bool) *adminapi.API {
 	api := &adminapi.API{
-		Accounts: s.Accounts, Appservices: s.appservices, Deactivations: s.Deactivations, Jobs: s.Jobs,
+		Accounts: s.Accounts, Appservices: s.appservices, Deactivations: s.Deactivations, Jobs: s.Jobs, Rooms: s.Rooms,
 		ServerName: matrix.ServerName(s.settings.ServerName), Now: s.opts.Now, Trusted: isTrusted,
 	}
 	if !isTrusted {

@@ -68,6 +68,10 @@ func (s *Server) run(ctx context.Context, endpoints []endpoint, ready func()) er
 	var work errgroup.Group
 	work.Go(func() error { return s.Jobs.Run(upkeep) })
 	work.Go(func() error { s.Accounts.Run(upkeep); return nil })
+	work.Go(func() error { s.Rooms.Run(upkeep); return nil })
+	if s.presence != nil {
+		work.Go(func() error { s.presence.Run(upkeep); return nil })
+	}
 	work.Go(func() error { s.Hub.Run(upkeep); return nil })
 	// Those who wait for something new are answered when the server stops.
 	defer context.AfterFunc(gctx, s.Hub.Stop)()

@@ -20,6 +20,11 @@ func (a *API) accountDataRoutes() []wire.Route {
 		{Method: http.MethodGet, Path: user + "filter/{filterId}", Handle: a.authed(own(a.readFilter))},
 		{Method: http.MethodPost, Path: user + "openid/request_token", Handle: a.member(own(a.openIDToken))},
 	}
+	const tags = user + "rooms/{roomId}/tags"
+	routes = append(routes,
+		wire.Route{Method: http.MethodGet, Path: tags, Handle: a.member(own(a.tags))},
+		wire.Route{Method: http.MethodPut, Path: tags + "/{tag}", Handle: a.member(own(a.setTag))},
+		wire.Route{Method: http.MethodDelete, Path: tags + "/{tag}", Handle: a.member(own(a.deleteTag))})
 	for _, path := range []string{user + "account_data/{type}", user + "rooms/{roomId}/account_data/{type}"} {
 		routes = append(routes,
 			wire.Route{Method: http.MethodGet, Path: path, Handle: a.member(own(a.accountData))},
@@ -58,6 +63,38 @@ func (a *API) setAccountData(r *wire.Request, who account.Requester) (any, error
 		return nil, err
 	}
 	return nil, a.Accounts.SetAccountData(r.Context(), who.UserID, room, r.PathValue("type"), content)
+}
+
+// tags is GET /user/{userId}/rooms/{roomId}/tags.
+func (a *API) tags(r *wire.Request, who account.Requester) (any, error) {
+	room, err := pathRoom(r)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := a.Accounts.Tags(r.Context(), who.UserID, room)
+	return map[string]any{"tags": tags}, err
+}
+
+// setTag is PUT /user/{userId}/rooms/{roomId}/tags/{tag}.
+func (a *API) setTag(r *wire.Request, who account.Requester) (any, error) {
+	room, err := pathRoom(r)
+	if err != nil {
+		return nil, err
+	}
+	tag, err := content(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Accounts.SetTag(r.Context(), who.UserID, room, r.PathValue("tag"), tag)
+}
+
+// deleteTag is DELETE /user/{userId}/rooms/{roomId}/tags/{tag}.
+func (a *API) deleteTag(r *wire.Request, who account.Requester) (any, error) {
+	room, err := pathRoom(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Accounts.DeleteTag(r.Context(), who.UserID, room, r.PathValue("tag"))
 }
 
 // createFilter is POST /user/{userId}/filter.

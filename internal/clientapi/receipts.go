@@ -51,6 +51,7 @@ func (a *API) sendReceipt(r *wire.Request, who account.Requester) (any, error) {
 	default:
 		return nil, matrix.Errorf(matrix.CodeInvalidParam, "The types of receipts are m.read, m.read.private and m.fully_read.")
 	}
+	a.isActive(who)
 	return struct{}{}, a.Rooms.Read(r.Context(), act, id, reading)
 }
 

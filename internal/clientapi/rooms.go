@@ -150,6 +150,7 @@ func (a *API) send(r *wire.Request, who account.Requester) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.isActive(who)
 	event, err := a.Rooms.Send(r.Context(), act, id, r.PathValue("eventType"), body, r.PathValue("txnId"))
 	return map[string]string{"event_id": event}, err
 }

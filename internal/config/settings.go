@@ -33,6 +33,8 @@ type Settings struct {
 	DeactivatedLogin     string   `name:"deactivated-login" enum:"tell,hide" default:"tell" help:"A login to an ended account is told so (M_USER_DEACTIVATED), or gets M_FORBIDDEN as a wrong password does."`
 	ErasureReaders       string   `name:"erasure-readers" enum:"spec,at_event" default:"spec" help:"Which local users still read what the erased have sent: those who could before the erasure (spec), or of them those alone who were in the room when it was sent (at_event)."`
 	ErasureServers       string   `name:"erasure-servers" enum:"all,joined_later" default:"all" help:"Which servers get what the erased have sent in its redacted form: all, or those alone that were not in the room when it was sent (joined_later)."`
+	Presence             string   `name:"presence" enum:"on,off" default:"on" help:"People see of those with whom they share a room whether they are there."`
+	NoticesUser          string   `name:"notices-user" default:"notices" help:"Localpart of the user who sends the notices of the server."`
 	QueryToken           string   `name:"query-token" enum:"on,off" default:"on" help:"Take access tokens from the query of a request, too (deprecated, still used)."`
 	AccessTokenLifetime  Duration `name:"access-token-lifetime" default:"1h" help:"Lifetime of access tokens that can be refreshed."`
 	RefreshTokenLifetime Duration `name:"refresh-token-lifetime" default:"0s" help:"Lifetime of unused refresh tokens. 0s: for ever."`

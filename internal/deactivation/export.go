@@ -3,6 +3,7 @@ package deactivation
 import (
 	"archive/zip"
 	"context"
+	"errors"
 	"io"
 	"math"
 
@@ -35,6 +36,8 @@ var exportFiles = []exportFile{
 	{"receipts.json", exportReceipts},
 	{"rooms.json", exportRooms},
 	{"aliases.json", exportAliases},
+	{"presence.json", exportPresence},
+	{"reports.json", exportReports},
 	{"terms.json", func(tx *storage.Tx, a storage.Account) (any, error) { return tx.TermsOf(a.UserID) }},
 	{"deactivations.json", exportDeactivations},
 	{"audit.json", exportAudit},
@@ -124,6 +127,25 @@ func exportReceipts(tx *storage.Tx, a storage.Account) (any, error) {
 		})
 	}
 	return object{"receipts": list}, err
+}
+
+func exportPresence(tx *storage.Tx, a storage.Account) (any, error) {
+	p, err := tx.Presence(a.UserID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return object{}, nil
+	}
+	return object{"presence": p.State, "status_msg": p.Status, "last_active_ts": p.ActiveAt}, err
+}
+
+func exportReports(tx *storage.Tx, a storage.Account) (any, error) {
+	reports, err := tx.ReportsBy(a.UserID)
+	list := make([]object, 0, len(reports))
+	for _, r := range reports {
+		list = append(list, object{
+			"created_ts": r.CreatedAt, "room_id": r.Room, "event_id": r.EventID, "user_id": r.User, "reason": r.Reason,
+		})
+	}
+	return object{"reports": list}, err
 }
 
 func exportAliases(tx *storage.Tx, a storage.Account) (any, error) {

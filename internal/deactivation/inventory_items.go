@@ -114,6 +114,31 @@ var Inventory = []Item{
 		Goes: AtEnding, Category: "receipts", Export: "receipts.json",
 	},
 	{
+		Table: "typing", Columns: []string{"room_id", "user_id", "expires_at", "pos"},
+		Owner: "user_id", Purpose: "who is typing where, or has been",
+		Goes: AtEnding, Category: "typing", NotExported: "it is of the moment",
+	},
+	{
+		Table: "presence", Columns: []string{"user_id", "state", "status_msg", "active_at", "pos"},
+		Owner: "user_id", Purpose: "whether somebody is there, and what they say of it",
+		Goes: AtEnding, Category: "presence", Export: "presence.json",
+	},
+	{
+		Table: "reports", Columns: []string{"id", "created_at", "reporter", "room_id", "event_id", "user_id", "reason"},
+		Owner: "reporter", Purpose: "what somebody has reported to the operators",
+		Goes: AtErasure, Category: "reports", Export: "reports.json",
+	},
+	{
+		Table: "notice_rooms", Columns: []string{"user_id", "room_id"},
+		Owner: "user_id", Purpose: "in which room somebody gets notices of the server",
+		Goes: AtEnding, Category: "rooms for notices", NotExported: "the room has the notices",
+	},
+	{
+		Table: "profile_changes", Columns: []string{"user_id", "seq", "room_id"},
+		Owner: "user_id", Purpose: "to take changed names into rooms",
+		Goes: AtEnding, Why: "or when it is done", Category: "changes of the profile", NotExported: "profile.json has the profile",
+	},
+	{
 		Table: "alias_creators", Columns: []string{"alias", "user_id"},
 		Owner: "user_id", Purpose: "who may delete an alias, for having made it",
 		Goes: AtEnding, Category: "aliases made", Export: "aliases.json",

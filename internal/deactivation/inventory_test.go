@@ -105,6 +105,30 @@ var fillers = map[string]func(tx *storage.Tx, user matrix.UserID, plant, idServe
 			Room: matrix.RoomID(plant), User: user, Type: plant, Thread: plant, EventID: plant, EventPos: 1, Timestamp: 1, Pos: 1,
 		})
 	},
+	"typing": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
+		_, err := tx.StartTyping(matrix.RoomID(plant), user, 1<<50)
+		return err
+	},
+	"presence": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
+		return tx.PutPresence(storage.Presence{User: user, State: "offline", Status: plant, ActiveAt: 1, Pos: 1})
+	},
+	"reports": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
+		return tx.AddReport(storage.Report{
+			CreatedAt: 1, Reporter: user, Room: matrix.RoomID(plant), EventID: plant, User: matrix.UserID(plant), Reason: plant,
+		})
+	},
+	"notice_rooms": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
+		_, err := tx.AddNoticeRoom(user, matrix.RoomID(plant))
+		return err
+	},
+	"profile_changes": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
+		err := tx.AddProfileChange(user)
+		if err != nil {
+			return err
+		}
+		_, err = tx.MoveProfileChange(user, storage.ProfileChange{Seq: 1, Room: matrix.RoomID(plant)})
+		return err
+	},
 	"alias_creators": func(tx *storage.Tx, user matrix.UserID, plant, _ string) error {
 		return tx.SetAliasCreator(matrix.RoomAlias(plant+string(user)), user)
 	},

@@ -1,7 +1,7 @@
 package syncing
 
 import (
-	"slices"
+	"maps"
 
 	"lethe/internal/matrix"
 	"lethe/internal/push"
@@ -66,38 +66,65 @@ func (b *builder) isIn(room matrix.RoomID) bool {
 	return err == nil && m.Membership == "join"
 }
 
-// readReceipts reads what was read in rooms, for the rooms in which the client
-// knows something already: of others it gets all there is.
+// readReceipts reads what was read in rooms.
 func (b *builder) readReceipts(rooms []matrix.RoomID) error {
-	f := &b.r.Filter.Room.Ephemeral
-	if b.s.opts.Receipts == nil || !f.WantsType("m.receipt") {
+	if b.s.opts.Receipts == nil {
 		return nil
 	}
-	fresh := map[matrix.RoomID]bool{}
-	for _, v := range b.rooms {
-		fresh[v.room] = v.fresh
-	}
-	rooms = slices.DeleteFunc(slices.Clone(rooms), func(id matrix.RoomID) bool {
-		return !f.WantsRoom(id) || !b.r.Filter.Room.Wants(id)
-	})
 	b.receipts = map[matrix.RoomID][]ephemeral{}
-	for _, isFresh := range []bool{true, false} {
-		after, some := b.r.Since, slices.DeleteFunc(slices.Clone(rooms), func(id matrix.RoomID) bool { return fresh[id] != isFresh })
-		if isFresh {
-			after = -1
-		}
-		if len(some) == 0 {
-			continue
-		}
-		found, err := b.s.opts.Receipts.Receipts(b.tx, b.r.User, some, after, b.pos)
-		if err != nil {
-			return err
-		}
+	return b.ephemeral("m.receipt", rooms, func(rooms []matrix.RoomID, after int64) error {
+		found, err := b.s.opts.Receipts.Receipts(b.tx, b.r.User, rooms, after, b.pos)
 		for room, contents := range found {
 			for _, content := range contents {
 				b.receipts[room] = append(b.receipts[room], ephemeral{"m.receipt", content})
 			}
 		}
+		return err
+	})
+}
+
+// readTyping reads who is typing in rooms.
+func (b *builder) readTyping(rooms []matrix.RoomID) error {
+	if b.s.opts.Typing == nil {
+		return nil
+	}
+	b.typing = map[matrix.RoomID][]matrix.UserID{}
+	return b.ephemeral("m.typing", rooms, func(rooms []matrix.RoomID, after int64) error {
+		found, err := b.s.opts.Typing.Typing(b.tx, b.r.User, rooms, after, b.pos)
+		maps.Copy(b.typing, found)
+		return err
+	})
+}
+
+// ephemeral reads something of those of the rooms from which the filter wants it:
+// where the client knows something already what is after that, of others all
+// there is.
+func (b *builder) ephemeral(typ string, rooms []matrix.RoomID, read func([]matrix.RoomID, int64) error) error {
+	f := &b.r.Filter.Room.Ephemeral
+	if !f.WantsType(typ) {
+		return nil
+	}
+	isFresh := map[matrix.RoomID]bool{}
+	for _, v := range b.rooms {
+		isFresh[v.room] = v.fresh
+	}
+	var known, fresh []matrix.RoomID
+	for _, id := range rooms {
+		switch {
+		case !f.WantsRoom(id) || !b.r.Filter.Room.Wants(id):
+		case isFresh[id]:
+			fresh = append(fresh, id)
+		default:
+			known = append(known, id)
+		}
+	}
+	if len(known) > 0 {
+		if err := read(known, b.r.Since); err != nil {
+			return err
+		}
+	}
+	if len(fresh) > 0 {
+		return read(fresh, -1)
 	}
 	return nil
 }

@@ -159,24 +159,17 @@ func (b *builder) others(users []matrix.UserID) []matrix.UserID {
 // addEphemeral adds who is typing and who has read what.
 func (b *builder) addEphemeral(v visit, j *Joined) {
 	j.Ephemeral.Events = append(j.Ephemeral.Events, b.receipts[v.room]...)
-	if !b.isTyping(v) {
+	users, ok := b.typing[v.room]
+	if !ok {
 		return
 	}
-	users, _ := b.s.opts.Typing.Typing(v.room)
+	if users == nil {
+		users = []matrix.UserID{}
+	}
 	content, err := json.Marshal(map[string][]matrix.UserID{"user_ids": users})
 	if err == nil { // user ids are text
 		j.Ephemeral.Events = append(j.Ephemeral.Events, ephemeral{"m.typing", content})
 	}
-}
-
-// isTyping tells whether the client has to hear who is typing.
-func (b *builder) isTyping(v visit) bool {
-	f := &b.r.Filter.Room.Ephemeral
-	if b.s.opts.Typing == nil || !v.typing || !f.WantsType("m.typing") || !f.WantsRoom(v.room) {
-		return false
-	}
-	users, pos := b.s.opts.Typing.Typing(v.room)
-	return v.fresh && len(users) > 0 || !v.fresh && pos > v.after
 }
 
 // count adds the counts of what is unread.

@@ -38,8 +38,12 @@ type Receipts interface {
 
 // Typing knows who is typing.
 type Typing interface {
-	// Typing returns who is typing in a room, and the position since which.
-	Typing(room matrix.RoomID) (users []matrix.UserID, pos int64)
+	// Typing returns who is typing in those of the rooms where that has changed above
+	// a position and not above another: of those whom reader does not ignore. after
+	// is -1 for all rooms in which somebody is typing.
+	Typing(
+		tx *storage.Tx, reader matrix.UserID, rooms []matrix.RoomID, after, upTo int64,
+	) (map[matrix.RoomID][]matrix.UserID, error)
 }
 
 // Presence knows who is there.
@@ -47,9 +51,9 @@ type Presence interface {
 	// Presence returns the m.presence events of those who share a room with reader
 	// that have changed above a position and not above another; after is -1 for all.
 	Presence(tx *storage.Tx, reader matrix.UserID, after, upTo int64) ([]PresenceEvent, error)
-	// Seen notes that a user syncs, and as what: "online", "unavailable" or
-	// "offline", which leaves things as they are.
-	Seen(user matrix.UserID, presence string)
+	// Seen notes that a device of a user syncs, and as what: "online", "unavailable"
+	// or "offline", which leaves things as they are. done is called with the answer.
+	Seen(user matrix.UserID, device, presence string) (done func())
 }
 
 // PresenceEvent is an m.presence event.

@@ -20,7 +20,7 @@ var errFuture = matrix.Errorf(matrix.CodeInvalidParam, "since is a token that th
 // over (CS API, GET /sync). When the session ends meanwhile, that is its answer.
 func (s *Service) Sync(ctx context.Context, r Request) (*Answer, error) {
 	if s.opts.Presence != nil {
-		s.opts.Presence.Seen(r.User, r.SetPresence)
+		defer s.opts.Presence.Seen(r.User, r.Device, r.SetPresence)()
 	}
 	waiting, cancel := context.WithTimeout(ctx, min(r.Timeout, maxWait))
 	defer cancel()
@@ -88,6 +88,7 @@ type builder struct {
 	rooms    []visit         // those to look into
 	data     map[matrix.RoomID][]accountData
 	receipts map[matrix.RoomID][]ephemeral
+	typing   map[matrix.RoomID][]matrix.UserID // where it has changed
 	sent     *sentTo
 }
 
@@ -100,8 +101,8 @@ type visit struct {
 	// (again).
 	fresh, again bool
 	left         bool
-	// events, members, typing: there may be something new of these.
-	events, members, typing bool
+	// events, members: there may be something new of these.
+	events, members bool
 	// counts: the counts of what is unread may be others.
 	counts bool
 }
@@ -110,7 +111,7 @@ type visit struct {
 func (b *builder) reset(pos int64) {
 	b.a, b.pos = newAnswer(), pos
 	b.a.NextBatch = position.Sync(pos)
-	b.in, b.rooms, b.data, b.receipts = nil, nil, nil, nil
+	b.in, b.rooms, b.data, b.receipts, b.typing = nil, nil, nil, nil, nil
 	b.sent = b.s.sent.of(b.r)
 }
 
@@ -118,16 +119,19 @@ func (b *builder) reset(pos int64) {
 func (b *builder) fromNews(tx *storage.Tx, news hub.News) error {
 	b.tx = tx
 	b.reset(news.Pos)
-	var receipts []matrix.RoomID
+	var receipts, typing []matrix.RoomID
 	seen := map[matrix.RoomID]bool{}
 	for _, n := range news.Rooms {
 		seen[n.Room] = true
 		b.rooms = append(b.rooms, visit{
-			room: n.Room, after: b.r.Since, upTo: b.pos, events: n.Events, members: n.Members, typing: n.Typing,
+			room: n.Room, after: b.r.Since, upTo: b.pos, events: n.Events, members: n.Members,
 			counts: n.Private,
 		})
 		if n.Receipts || n.Private {
 			receipts = append(receipts, n.Room)
+		}
+		if n.Typing {
+			typing = append(typing, n.Room)
 		}
 	}
 	if news.AccountData {
@@ -142,6 +146,9 @@ func (b *builder) fromNews(tx *storage.Tx, news hub.News) error {
 		}
 	}
 	if err := b.readReceipts(receipts); err != nil {
+		return err
+	}
+	if err := b.readTyping(typing); err != nil {
 		return err
 	}
 	return b.finish(news.Presence)
@@ -173,9 +180,13 @@ func (b *builder) fromStore(tx *storage.Tx) error {
 	if err := b.readReceipts(b.in); err != nil {
 		return err
 	}
+	if err := b.readTyping(b.in); err != nil {
+		return err
+	}
 	b.rooms = slices.DeleteFunc(b.rooms, func(v visit) bool {
 		_, receipts := b.receipts[v.room]
-		return !v.events && !v.fresh && !b.r.FullState && !receipts && len(b.data[v.room]) == 0 && !b.isTyping(v)
+		_, typing := b.typing[v.room]
+		return !v.events && !v.fresh && !b.r.FullState && !receipts && !typing && len(b.data[v.room]) == 0
 	})
 	return b.finish(true)
 }
@@ -192,7 +203,7 @@ func (b *builder) plan(m storage.RoomOf) error {
 	switch m.Membership.Membership {
 	case "join":
 		isNewer := m.LastPos > b.r.Since
-		v := visit{room: m.Room, after: b.r.Since, upTo: b.pos, events: isNewer, members: isNewer, typing: true}
+		v := visit{room: m.Room, after: b.r.Since, upTo: b.pos, events: isNewer, members: isNewer}
 		return b.planSince(v, isNew)
 	case "invite":
 		if isNew {
