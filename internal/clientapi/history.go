@@ -21,6 +21,7 @@ func (a *API) historyRoutes() []wire.Route {
 		{Method: http.MethodGet, Path: path + "/context/{eventId}", Handle: a.authed(a.context)},
 		{Method: http.MethodGet, Path: path + "/messages", Handle: a.authed(a.messages)},
 		{Method: http.MethodGet, Path: path + "/members", Handle: a.authed(a.members)},
+		{Method: http.MethodGet, Path: path + "/joined_members", Handle: a.authed(a.joinedMembers)},
 		{Method: http.MethodGet, Path: path + "/state", Handle: a.authed(a.allState)},
 		{Method: http.MethodGet, Path: path + "/state/{eventType}", Handle: a.authed(a.state)},
 		{Method: http.MethodGet, Path: path + "/state/{eventType}/{stateKey}", Handle: a.authed(a.state)},
@@ -132,6 +133,16 @@ func (a *API) members(r *wire.Request, who account.Requester) (any, error) {
 	q := history.MembersQuery{At: r.Query("at"), Is: r.Query("membership"), IsNot: r.Query("not_membership")}
 	events, err := a.History.Members(r.Context(), reader(who), id, q)
 	return map[string][]door.Event{"chunk": events}, err
+}
+
+// joinedMembers is GET /rooms/{roomId}/joined_members.
+func (a *API) joinedMembers(r *wire.Request, who account.Requester) (any, error) {
+	id, err := pathRoom(r)
+	if err != nil {
+		return nil, err
+	}
+	names, err := a.History.JoinedMembers(r.Context(), reader(who), id)
+	return map[string]map[matrix.UserID]door.Content{"joined": names}, err
 }
 
 // allState is GET /rooms/{roomId}/state.

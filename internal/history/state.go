@@ -123,3 +123,21 @@ func (s *Service) memberKeys(tx *storage.Tx, room matrix.RoomID, root state.Root
 	}
 	return wanted, nil
 }
+
+// JoinedMembers are the members of a room with their names (CS API, GET
+// /rooms/{roomId}/joined_members): for those who are in it, and nobody else.
+func (s *Service) JoinedMembers(
+	ctx context.Context, who door.Reader, room matrix.RoomID,
+) (names map[matrix.UserID]door.Content, err error) {
+	err = s.visit(ctx, who, room, func(tx *storage.Tx, v *door.Visit) error {
+		if v.Membership() != "join" {
+			return matrix.Errorf(matrix.CodeForbidden, "You are not in this room.")
+		}
+		members, err := tx.Members(room, "join")
+		if err == nil {
+			names, err = v.Names(members)
+		}
+		return err
+	})
+	return names, err
+}
