@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lethe/internal/door"
+	"lethe/internal/event"
 	"lethe/internal/matrix"
 	"lethe/internal/position"
 	"lethe/internal/storage"
@@ -83,14 +84,14 @@ func (s *Service) info(tx *storage.Tx, v *door.Visit, user matrix.UserID, room m
 		return i, err
 	}
 	if i.Membership == "invite" {
-		m, err := tx.Membership(room, user)
+		// They get it in /sync, too.
+		own := []event.Key{{Type: typeMember, StateKey: string(user)}}
+		invite, err := v.ServeState(v.Room().State, own, door.Format{})
 		if err != nil {
 			return i, err
 		}
-		if _, e, err := s.event(tx, v, room, m.EventID); err == nil {
-			i.Invite = &e
-		} else if matrix.CodeOf(err) != matrix.CodeNotFound {
-			return i, err
+		if len(invite) == 1 { // not where another server has the room
+			i.Invite = &invite[0]
 		}
 	}
 	if err := v.CanLook(); err != nil {
@@ -166,6 +167,9 @@ func (s *Service) Stream(ctx context.Context, who door.Reader, room matrix.RoomI
 			return err
 		}
 		after, err := start(from, now)
+		if err == nil && after > now {
+			err = matrix.Errorf(matrix.CodeInvalidParam, "from is a token that this server has not given out yet.")
+		}
 		if err != nil {
 			return err
 		}
@@ -174,7 +178,7 @@ func (s *Service) Stream(ctx context.Context, who door.Reader, room matrix.RoomI
 		if err != nil {
 			return err
 		}
-		end := max(now, after)
+		end := now
 		var events []door.Event
 		for _, v := range rooms {
 			w, err := newWalk(tx, v, Page{From: position.InRoom(after)})

@@ -25,3 +25,11 @@ func (s *Service) MeetsConditions(ctx context.Context, room matrix.RoomID, user 
 		return w.meetsConditions(user, pdu(state[key]).Content())
 	})
 }
+
+// Receive stores an event of another server, as one that has passed the rules.
+func (s *Service) Receive(ctx context.Context, room matrix.RoomID, e *event.Event) error {
+	return s.change(ctx, Actor{Ending: true}, room, func(w *writer) error {
+		_, err := w.store(e)
+		return err
+	})
+}
