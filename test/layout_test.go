@@ -35,6 +35,7 @@ var domain = []string{
 	"internal/push",
 	"internal/room",
 	"internal/serverkey",
+	"internal/syncing",
 }
 
 // imports is the map: what each package may import of this program. A package
@@ -77,24 +78,29 @@ var imports = map[string][]string{
 		"internal/account", "internal/door", "internal/event", "internal/identity", "internal/job", "internal/matrix",
 		"internal/state", "internal/storage",
 	},
+	"internal/hub": {"internal/matrix", "internal/storage"},
+	"internal/syncing": {
+		"internal/cache", "internal/door", "internal/event", "internal/filter", "internal/hub", "internal/matrix",
+		"internal/position", "internal/push", "internal/state", "internal/storage",
+	},
 	"internal/presence": {"internal/matrix", "internal/storage", "internal/syncing"},
 	"internal/push": {
 		"internal/cache", "internal/door", "internal/event", "internal/matrix", "internal/state", "internal/storage",
 	},
 	"internal/deactivation": {
-		"internal/account", "internal/event", "internal/identity", "internal/job", "internal/mail",
-		"internal/matrix", "internal/push", "internal/storage",
+		"internal/account", "internal/door", "internal/event", "internal/identity", "internal/job", "internal/mail",
+		"internal/matrix", "internal/push", "internal/room", "internal/storage",
 	},
 
 	"internal/wire":          {"internal/matrix", "internal/metrics"},
 	"internal/adminapi":      api(),
-	"internal/clientapi":     api("internal/ratelimit"),
+	"internal/clientapi":     api("internal/event", "internal/position", "internal/ratelimit"),
 	"internal/federationapi": api("internal/event"),
 	"internal/web":           api("internal/ratelimit"),
 
 	"internal/app": slices.Concat(domain, []string{
 		"internal/adminapi", "internal/clientapi", "internal/config", "internal/event", "internal/federationapi",
-		"internal/mail", "internal/matrix", "internal/metrics", "internal/outbound", "internal/ratelimit",
+		"internal/hub", "internal/mail", "internal/matrix", "internal/metrics", "internal/outbound", "internal/ratelimit",
 		"internal/state", "internal/storage", "internal/web", "internal/wire",
 	}),
 	"internal/hstest": {
@@ -119,7 +125,7 @@ func api(more ...string) []string {
 
 // inTests is what the tests of every package may import besides.
 var inTests = []string{
-	"client", "internal/config", "internal/door/doortest", "internal/event", "internal/hstest",
+	"client", "internal/config", "internal/door/doortest", "internal/event", "internal/hstest", "internal/hub",
 	"internal/storage/storagetest",
 }
 

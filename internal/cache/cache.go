@@ -11,6 +11,7 @@
 package cache
 
 import (
+	"iter"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -37,6 +38,7 @@ type store[K comparable, V any] interface {
 	Set(K, V) (V, bool)
 	Invalidate(K) (V, bool)
 	ComputeIfAbsent(K, func() (V, bool)) (V, bool)
+	Keys() iter.Seq[K]
 	CleanUp()
 	EstimatedSize() int
 	WeightedSize() uint64
@@ -70,6 +72,9 @@ func (c *Cache[K, V]) GetOr(k K, create func() V) V {
 	v, _ := c.store.ComputeIfAbsent(k, func() (V, bool) { return create(), false })
 	return v
 }
+
+// Keys are the keys that have a value.
+func (c *Cache[K, V]) Keys() iter.Seq[K] { return c.store.Keys() }
 
 // Len is how many entries there are, and their weight where they have one, once
 // what is over the bounds is gone: for tests.
