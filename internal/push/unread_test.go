@@ -8,7 +8,6 @@ import (
 	"pgregory.net/rapid"
 
 	"lethe/internal/door/doortest"
-	"lethe/internal/hub"
 	"lethe/internal/matrix"
 	"lethe/internal/push"
 	"lethe/internal/storage"
@@ -20,19 +19,31 @@ const (
 	bob   matrix.UserID = "@bob:x"
 )
 
-// desk is a house with a counter that is told of every change, as in the server.
+// desk is a house with a counter that is told of every change, and has the newest
+// events in memory, as in the server.
 type desk struct {
 	*doortest.House
 	unread *push.Unread
-	hub    *hub.Hub
+	recent map[matrix.RoomID][]*storage.Event
+	from   map[matrix.RoomID]int64 // recent has all after it
 }
 
 func newDesk(t testing.TB, db *storage.DB) *desk {
-	d := &desk{House: doortest.New(t, db, nil)}
+	d := &desk{
+		House: doortest.New(t, db, nil), recent: map[matrix.RoomID][]*storage.Event{}, from: map[matrix.RoomID]int64{},
+	}
 	d.unread = d.other()
-	d.hub = hub.New(db, func(changes []storage.Change) {
+	db.OnCommit(func(changes []storage.Change) {
 		d.Door.Changed(changes)
 		d.unread.Changed(changes)
+		for _, c := range changes {
+			switch {
+			case c.Event != nil:
+				d.recent[c.Room] = append(d.recent[c.Room], c.Event)
+			case c.Kind == storage.ChangeRedacted:
+				d.recent[c.Room], d.from[c.Room] = nil, c.Pos
+			}
+		}
 	})
 	return d
 }
@@ -40,7 +51,13 @@ func newDesk(t testing.TB, db *storage.DB) *desk {
 // other is a counter that remembers nothing, as after a restart.
 func (d *desk) other() *push.Unread {
 	return push.NewUnread(d.DB, d.Door, d.Trees, func(room matrix.RoomID, after, upTo int64) ([]*storage.Event, bool) {
-		return d.hub.Timeline(room, after, upTo)
+		var events []*storage.Event
+		for _, e := range d.recent[room] {
+			if e.Pos > after && e.Pos <= upTo {
+				events = append(events, e)
+			}
+		}
+		return events, after >= d.from[room]
 	})
 }
 
