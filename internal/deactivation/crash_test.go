@@ -166,6 +166,23 @@ type victim struct {
 	ids    *hstest.IdentityServer
 	env    []string
 	db     string
+	rooms  crashRooms
+}
+
+// crashRooms are the rooms of the victim: one that somebody else is in, who may go
+// on reading; one that they are alone in; and one that they are invited to.
+type crashRooms struct {
+	shared, alone, invited string
+	kept, gone             string // a message in the first two
+}
+
+func newCrashRooms(s *hstest.Server, who, other hstest.Session) (r crashRooms) {
+	public := object{"preset": "public_chat", "room_version": "11"}
+	r.shared, r.alone = s.CreateRoom(who.Token, public), s.CreateRoom(who.Token, public)
+	r.invited = s.CreateRoom(other.Token, object{"invite": []string{who.UserID}})
+	s.Join(other.Token, r.shared)
+	r.kept, r.gone = s.SendText(who.Token, r.shared, planted), s.SendText(who.Token, r.alone, planted)
+	return r
 }
 
 func newVictim(t *testing.T, binary, engine string, c crashCase) *victim {
@@ -182,9 +199,10 @@ func newVictim(t *testing.T, binary, engine string, c crashCase) *victim {
 	s.Want(http.StatusOK, "", http.MethodPost, "/_matrix/client/v3/account/3pid/bind", who.Token, object{
 		"sid": crashAddress, "client_secret": "secret", "id_server": ids.Name, "id_access_token": "token",
 	})
+	rooms := newCrashRooms(s, who, s.Register("bob"))
 	s.Stop()
 	set := s.Settings()
-	v := &victim{t: t, binary: binary, dir: set.DataDir, who: who, ids: ids, db: string(set.Database)}
+	v := &victim{t: t, binary: binary, dir: set.DataDir, who: who, ids: ids, db: string(set.Database), rooms: rooms}
 	v.env = append(os.Environ(),
 		"LETHE_SERVER_NAME="+set.ServerName, "LETHE_DATA_DIR="+set.DataDir, "LETHE_DATABASE="+v.db,
 		"LETHE_LISTEN=127.0.0.1:0", "LETHE_RATE_LIMITS=off", "LETHE_ARGON2_MEMORY=8", "LETHE_ARGON2_TIME=1",
@@ -407,8 +425,48 @@ func (v *victim) nothingLeft() {
 		if len(list) != 1 || !bytes.Contains(list[0].Receipt, []byte(`"complete":true`)) {
 			v.t.Errorf("%d endings, the receipt is %s", len(list), list[0].Receipt)
 		}
-		return nil
+		for _, figure := range []string{`"rooms":2`, `"invites":1`, `"messages":1`, `"kept":{"messages":1,"rooms":1}`} {
+			if !bytes.Contains(list[0].Receipt, []byte(figure)) {
+				v.t.Errorf("the receipt has no %s: %s", figure, list[0].Receipt)
+			}
+		}
+		return v.nothingLeftInRooms(tx)
 	})
+}
+
+// nothingLeftInRooms: each was left by one event, without power, and forgotten,
+// and what nobody may read is gone.
+func (v *victim) nothingLeftInRooms(tx *storage.Tx) error {
+	for _, room := range []string{v.rooms.shared, v.rooms.alone, v.rooms.invited} {
+		events, err := tx.Timeline(matrix.RoomID(room), 0, 1<<60, 1000)
+		if err != nil {
+			return err
+		}
+		leaves, powerless := 0, room == v.rooms.invited
+		for _, e := range events {
+			if key, _ := e.StateKey(); e.Type() == "m.room.member" && key == v.who.UserID && bytes.Contains(e.Content(), []byte(`"leave"`)) {
+				leaves++
+			}
+			powerless = powerless || e.Type() == "m.room.power_levels" && !bytes.Contains(e.Content(), []byte(v.who.UserID))
+		}
+		m, err := tx.Membership(matrix.RoomID(room), matrix.UserID(v.who.UserID))
+		if err != nil {
+			return err
+		}
+		if leaves != 1 || !powerless || m.Membership != "leave" || !m.Forgotten {
+			v.t.Errorf("%s: %d leaves, without power: %v, %+v", room, leaves, powerless, m)
+		}
+	}
+	for id, whole := range map[string]bool{v.rooms.kept: true, v.rooms.gone: false} {
+		e, err := tx.Event(id)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(e.JSON(), []byte(planted)) != whole {
+			v.t.Errorf("of the message that should be whole: %v, there is %s", whole, e.JSON())
+		}
+	}
+	return nil
 }
 
 // operator asks the server's socket.

@@ -149,7 +149,7 @@ var fillers = map[string]func(tx *storage.Tx, user matrix.UserID, plant, idServe
 // plantEvent stores a message in a room that nobody is in.
 func plantEvent(tx *storage.Tx, user matrix.UserID, plant string) error {
 	v, _ := event.VersionOf("11")
-	room := storage.Room{ID: matrix.RoomID("!" + plant + user.Localpart() + ":example.org"), Version: v.ID, CreatedAt: 1}
+	room := storage.Room{ID: matrix.RoomID("!filled-" + user.Localpart() + ":example.org"), Version: v.ID, CreatedAt: 1}
 	e, err := event.Build(v, event.Proto{
 		RoomID: room.ID, Type: "m.room.message", Sender: user, Depth: 1, Timestamp: 1,
 		Content: []byte(`{"msgtype":"m.text","body":"` + plant + `"}`),
@@ -373,6 +373,9 @@ func staysWithoutErasure(column string) bool {
 		return true // which row it is from, its bytes do not say
 	}
 	table, _, _ := strings.Cut(column, ".")
+	if table == "search_words" {
+		table = "events" // whose words they are
+	}
 	return slices.ContainsFunc(deactivation.Inventory, func(it deactivation.Item) bool {
 		return it.Table == table && it.Goes == deactivation.AtErasure
 	})

@@ -12,7 +12,8 @@ type Preview struct {
 	UserID matrix.UserID `json:"user_id"`
 	Erase  bool          `json:"erase"`
 	// Goes is what the receipt will have as gone: how much of each category of
-	// which there is any.
+	// which there is any. Of the messages it is all: those that somebody may read
+	// whole after an erasure are in the receipt as kept.
 	Goes  map[string]int64 `json:"goes"`
 	Stays []Staying        `json:"stays"`
 	// Unbinds counts the identifiers that would be unbound, by identity server.
@@ -44,6 +45,15 @@ func (s *Service) Preview(ctx context.Context, req Request) (Preview, error) {
 			}
 			if n > 0 {
 				p.Goes[it.Category] = n
+			}
+		}
+		rooms, err := tx.CountMemberships(req.User)
+		if err != nil {
+			return err
+		}
+		for membership, category := range roomCategories {
+			if n := rooms[membership]; n > 0 {
+				p.Goes[category] = n
 			}
 		}
 		targets, err := s.targets(tx, storage.Deactivation{UserID: req.User, IDServer: req.IDServer})

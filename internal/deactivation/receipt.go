@@ -45,7 +45,16 @@ type Receipt struct {
 	IssuedAt    matrix.Timestamp          `json:"issued_at"`
 	Gone        map[string]int64          `json:"gone"`
 	Stays       []Staying                 `json:"stays"`
-	Steps       []Step                    `json:"steps"`
+	// Kept is what was still on disk of an erased person's messages when the receipt
+	// was issued, for those who could read it before; nil if nothing.
+	Kept  *Kept  `json:"kept,omitzero"`
+	Steps []Step `json:"steps"`
+}
+
+// Kept is how many messages, in how many rooms.
+type Kept struct {
+	Messages int64 `json:"messages"`
+	Rooms    int64 `json:"rooms"`
 }
 
 // Receipt returns the signed receipt of an ending: the final one once
@@ -76,11 +85,17 @@ func (s *Service) receipt(tx *storage.Tx, d storage.Deactivation) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
+	var kept *Kept
+	if messages, rooms, err := tx.Kept(d.UserID); err != nil {
+		return nil, err
+	} else if messages > 0 {
+		kept = &Kept{messages, rooms}
+	}
 	raw, err := json.Marshal(Receipt{
 		Type: receiptType, ID: d.ID, Server: s.opts.ServerName, UserID: d.UserID, Erase: d.Erase,
 		RequestedBy: d.RequestedBy, State: d.State, Complete: d.State == storage.Done,
 		EndedAt: d.CreatedAt, FinishedAt: d.FinishedAt, UndoUntil: d.GraceUntil, IssuedAt: s.now(),
-		Gone: counts, Stays: staying(d.Erase), Steps: steps,
+		Gone: counts, Stays: staying(d.Erase), Kept: kept, Steps: steps,
 	})
 	if err != nil {
 		return nil, err

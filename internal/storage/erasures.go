@@ -127,6 +127,12 @@ func (tx *Tx) CountMemberships(user matrix.UserID) (map[string]int64, error) {
 	return counts, err
 }
 
+// AllMembershipsOf returns what user is to all rooms, those that are forgotten
+// among them.
+func (tx *Tx) AllMembershipsOf(user matrix.UserID) ([]Membership, error) {
+	return all(tx, scanMembership, `SELECT `+membershipColumns+` FROM memberships WHERE user_id = $1 ORDER BY room_id`, user)
+}
+
 // UnforgottenRooms returns up to limit rooms after one that a user has something to
 // do with, or has not forgotten.
 func (tx *Tx) UnforgottenRooms(user matrix.UserID, after matrix.RoomID, limit int) ([]matrix.RoomID, error) {

@@ -29,19 +29,28 @@ var categories = map[string]string{
 	"filters":                 "Filters of your clients",
 	"profile":                 "Your profile: name, picture and the like",
 	"accepted terms":          "Terms you accepted",
+	"rooms":                   "Rooms you are in",
+	"invites":                 "Rooms you were asked into",
+	"knocks":                  "Rooms you have asked to be let into",
+	"messages":                "Messages you have sent",
+	"transaction ids":         "Marks by which a message is not sent twice",
 	"unbound":                 "Addresses taken down at identity servers",
 }
 
 // purposes are those of the inventory's lines that can stay, in people's words. A
 // test looks for those that are missing.
 var purposes = map[string]string{
-	"the account exists, or has ended": "Your user id, when the account was made and when it ended",
-	"what the account may do":          "Whether the account was an administrator’s, locked or suspended",
-	"the ending, and its proof":        "The record of the ending, with its receipt",
-	"who did what to an account":       "What was done to the account, when and by whom",
-	"figures of the receipt":           "How much of each kind was deleted",
-	"what others see of a person":      "Your profile",
-	"proof of consent":                 "Which terms you accepted, and when",
+	"the account exists, or has ended":          "Your user id, when the account was made and when it ended",
+	"what the account may do":                   "Whether the account was an administrator’s, locked or suspended",
+	"the ending, and its proof":                 "The record of the ending, with its receipt",
+	"who did what to an account":                "What was done to the account, when and by whom",
+	"figures of the receipt":                    "How much of each kind was deleted",
+	"what others see of a person":               "Your profile",
+	"messages, and names and pictures in rooms": "Your messages, and your name and picture in rooms",
+	"that there was an event, by whom and when": "That you have sent something, when and where",
+	"who is in which room, or was":              "Which rooms you were in",
+	"who was in which room when":                "When you were in them",
+	"proof of consent":                          "Which terms you accepted, and when",
 }
 
 // stepNames are the steps of an ending in people's words.
@@ -49,6 +58,8 @@ var stepNames = map[string]string{
 	"devices":  "Delete your devices, and where they connected from",
 	"data":     "Delete your settings",
 	"profile":  "Delete your profile, and which terms you accepted",
+	"rooms":    "Leave your rooms",
+	"events":   "Delete your messages where nobody is left who may read them",
 	"unbind":   "Take an address of yours down at",
 	"finalise": "End the account for good",
 	"notify":   "Send you the link that brings the account back",
