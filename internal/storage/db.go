@@ -120,8 +120,9 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	return db.engine.update(ctx, db.counted(fn), db.committed)
 }
 
-// View runs fn in a transaction that sees one state of the database and cannot
-// write. The rules for fn are those of [DB.Update].
+// View runs fn in a transaction that sees one state of the database, that of its
+// first statement, and cannot write. Without a statement it costs nothing. The
+// rules for fn are those of [DB.Update].
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	if err := db.gate.enter(); err != nil {
 		return err

@@ -174,12 +174,17 @@ func (e *pgEngine) once(ctx context.Context, fn func(*Tx) error) ([]Change, erro
 }
 
 func (e *pgEngine) view(ctx context.Context, fn func(*Tx) error) error {
-	tx, err := e.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
-	if err != nil {
-		return wrap(err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	return (&Tx{ctx: ctx, q: tx, dialect: postgresDialect, view: true}).do(fn)
+	var tx *sql.Tx
+	defer func() {
+		if tx != nil {
+			_ = tx.Rollback()
+		}
+	}()
+	q := &lazy{begin: func() (_ querier, err error) {
+		tx, err = e.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+		return tx, err
+	}}
+	return (&Tx{ctx: ctx, q: q, dialect: postgresDialect, view: true}).do(fn)
 }
 
 func (e *pgEngine) look(ctx context.Context, fn func(*Tx) error) error {

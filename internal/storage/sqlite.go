@@ -204,17 +204,27 @@ func (e *liteEngine) look(ctx context.Context, fn func(*Tx) error) error { retur
 
 func (e *liteEngine) view(ctx context.Context, fn func(*Tx) error) error {
 	var reader *liteConn
-	select {
-	case reader = <-e.idle:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { e.idle <- reader }()
-	// Begun and ended without the caller's context: a connection that is given
-	// back has no transaction.
-	if _, err := reader.ExecContext(context.Background(), "BEGIN"); err != nil {
-		return wrap(err)
-	}
-	defer func() { _, _ = reader.ExecContext(context.Background(), "ROLLBACK") }()
-	return (&Tx{ctx: ctx, q: reader, dialect: sqliteDialect, view: true}).do(fn)
+	defer func() {
+		if reader != nil {
+			_, _ = reader.ExecContext(context.Background(), "ROLLBACK")
+			e.idle <- reader
+		}
+	}()
+	q := &lazy{begin: func() (querier, error) {
+		var next *liteConn
+		select {
+		case next = <-e.idle:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		// Begun and ended without the caller's context: a connection that is given
+		// back has no transaction.
+		if _, err := next.ExecContext(context.Background(), "BEGIN"); err != nil {
+			e.idle <- next
+			return nil, err
+		}
+		reader = next
+		return reader, nil
+	}}
+	return (&Tx{ctx: ctx, q: q, dialect: sqliteDialect, view: true}).do(fn)
 }
