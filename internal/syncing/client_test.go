@@ -25,8 +25,10 @@ type client struct {
 	more url.Values
 }
 
+// newClient makes a client. It leaves presence as it is: what it changes itself
+// would be news.
 func newClient(s *hstest.Server, who hstest.Session) *client {
-	return &client{s: s, who: who, more: url.Values{}}
+	return &client{s: s, who: who, more: url.Values{"set_presence": {"offline"}}}
 }
 
 // filter sets a filter.
