@@ -236,7 +236,7 @@ func (s *Server) Send(req *http.Request) (Answer, error) {
 	if a.Raw, err = io.ReadAll(resp.Body); err != nil {
 		return a, err
 	}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") && !bytes.HasPrefix(a.Raw, []byte("[")) {
 		if err := json.Unmarshal(a.Raw, &a.Body); err != nil {
 			return a, fmt.Errorf("%s: the answer %.200q: %w", req.URL.Path, a.Raw, err)
 		}
