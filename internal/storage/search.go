@@ -97,49 +97,6 @@ func (tx *Tx) DropSearchOf(user matrix.UserID, limit int) (int, error) {
 	return len(events), nil
 }
 
-// TidySearch takes out of SQLite's files what the index keeps of words that were
-// dropped: where one was the first of a page, it goes on naming the page by the
-// word's beginning, as much of it as tells it from the word before, until the
-// page is merged. It merges some pages and tells whether there are more: the
-// caller calls it again, in another transaction; first is the first call. On
-// PostgreSQL, where VACUUM and REINDEX decide, it does nothing.
-func (tx *Tx) TidySearch(first bool) (more bool, err error) {
-	if tx.dialect.name == postgresDialect.name {
-		return false, nil
-	}
-	pages := tidyPages
-	if first {
-		pages = -pages // all that there is is to be merged (FTS5, The 'merge' Command)
-		// Nothing is merged where there is only one part of the index. This is another:
-		// no event has the position 0, and no search asks for the mark.
-		err := tx.run(`INSERT INTO search_words (rowid, words) VALUES (0, $1)`, tidyMark)
-		if err != nil {
-			return false, err
-		}
-	}
-	before, err := tx.totalChanges()
-	if err != nil {
-		return false, err
-	}
-	if err := tx.run(`INSERT INTO search_words (search_words, rank) VALUES ('merge', $1)`, pages); err != nil {
-		return false, err
-	}
-	after, err := tx.totalChanges()
-	return after-before >= 2, err
-}
-
-// tidyMark is what the index has at the position 0 once it was tidied.
-const tidyMark = "\uE002"
-
-// tidyPages is how much of the index one call of TidySearch merges: some
-// milliseconds of work, as others want to write.
-const tidyPages = 64
-
-func (tx *Tx) totalChanges() (n int64, err error) {
-	err = tx.one(`SELECT total_changes()`, nil, &n)
-	return n, err
-}
-
 // SearchQuery asks for events by words of their text.
 type SearchQuery struct {
 	Rooms  []matrix.RoomID
