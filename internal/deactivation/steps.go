@@ -26,7 +26,10 @@ type step struct {
 var steps = []step{
 	// Devices first: the address log gets a row only while its device is there.
 	{name: "devices", tables: []string{"devices", "connections"}},
-	{name: "data", tables: []string{"account_data", "filters", "receipts", "typing", "presence", "notice_rooms", "profile_changes", "alias_creators", "transactions"}},
+	{name: "data", tables: []string{
+		"account_data", "filters", "receipts", "typing", "presence", "notice_rooms", "profile_changes", "alias_creators",
+		"transactions",
+	}},
 	{name: "profile", tables: []string{"profile_fields", "terms_accepted", "reports"}, onlyErase: true},
 }
 
