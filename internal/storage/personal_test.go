@@ -62,7 +62,7 @@ func TestRowsOfAPersonAreCountedAndDeletedInBatches(t *testing.T) {
 			if err := db.Update(t.Context(), func(tx *storage.Tx) error {
 				_, err := tx.DeletePersonal(table, alice, 1)
 				return err
-			}); err == nil || !strings.Contains(err.Error(), "not a table of people") {
+			}); err == nil || !strings.Contains(err.Error(), "not a table from which the rows of people go") {
 				t.Errorf("rows of %q were deleted: %v", table, err)
 			}
 			if err := db.View(t.Context(), func(tx *storage.Tx) error {
