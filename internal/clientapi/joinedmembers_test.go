@@ -19,7 +19,7 @@ func TestJoinedMembersAreForThoseWhoAreIn(t *testing.T) {
 		s.Invite(alice.Token, room, carol.UserID)
 		a := s.Want(http.StatusOK, "", http.MethodGet, hstest.RoomPath(room, "joined_members"), bob.Token, nil)
 		want := map[string]any{
-			alice.UserID: map[string]any{"display_name": "Alice"}, bob.UserID: map[string]any{},
+			alice.UserID: map[string]any{"display_name": "Alice"}, bob.UserID: map[string]any{"display_name": ""},
 		}
 		if diff := cmp.Diff(want, a.Get("joined")); diff != "" {
 			t.Error(diff)

@@ -9,9 +9,10 @@ import (
 )
 
 // Names are what members of the room are called, by their member events: objects
-// with display_name and avatar_url, as far as they have them (CS API, GET
-// /rooms/{roomId}/joined_members). As for [Visit.ServeState] the caller knows
-// that the reader may see them.
+// with avatar_url, as far as they have one, and display_name (CS API, GET
+// /rooms/{roomId}/joined_members), which is empty where they have none: released
+// matrix-nio takes no answer without it. As for [Visit.ServeState] the caller
+// knows that the reader may see them.
 func (v *Visit) Names(members []storage.Membership) (map[matrix.UserID]Content, error) {
 	ids := make([]string, len(members))
 	for i, m := range members {
@@ -23,7 +24,7 @@ func (v *Visit) Names(members []storage.Membership) (map[matrix.UserID]Content, 
 	}
 	names := make(map[matrix.UserID]Content, len(members))
 	for _, m := range members {
-		names[m.User] = Content{[]byte(`{}`)}
+		names[m.User] = Content{[]byte(`{"display_name":""}`)}
 		e := events[m.EventID]
 		if e == nil {
 			continue
@@ -50,9 +51,12 @@ func nameOf(member jsontext.Value) (Content, error) {
 		return Content{}, err
 	}
 	name := struct {
-		Name   jsontext.Value `json:"display_name,omitzero"`
+		Name   jsontext.Value `json:"display_name"`
 		Avatar jsontext.Value `json:"avatar_url,omitzero"`
 	}{text(fields.Name), text(fields.Avatar)}
+	if name.Name == nil {
+		name.Name = jsontext.Value(`""`)
+	}
 	raw, err := json.Marshal(name)
 	return Content{raw}, err
 }

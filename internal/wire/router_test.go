@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -310,6 +311,42 @@ func (w *deadlineWriter) SetWriteDeadline(t time.Time) error {
 	}
 	w.deadline = t
 	return nil
+}
+
+// Who hangs up, as each client that syncs does at its end, is no failure of the
+// server's; what goes wrong while they do is.
+func TestWhoHangsUpIsNoFailure(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+		failed bool
+	}{
+		"waited":        {fmt.Errorf("read: %w", context.Canceled), 499, false},
+		"failed":        {errors.New("table is gone"), 500, true},
+		"still listens": {nil, 500, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			status := 0
+			rt := wire.NewRouter(wire.Options{
+				Log:     slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError})),
+				Observe: func(_, _ string, s int, _ time.Duration) { status = s },
+			})
+			ctx, hangUp := context.WithCancel(t.Context())
+			defer hangUp()
+			rt.Add(get("/sync", func(*wire.Request) (any, error) {
+				if tc.err == nil {
+					return nil, context.Canceled // of something else
+				}
+				hangUp()
+				return nil, tc.err
+			}))
+			rt.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/sync", nil))
+			if status != tc.status || (log.Len() > 0) != tc.failed {
+				t.Errorf("status %d, and the log of errors has %q", status, log.String())
+			}
+		})
+	}
 }
 
 // Without an end, who does not read keeps an answer in memory for ever.

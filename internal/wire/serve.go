@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -204,12 +205,19 @@ type errorBody struct {
 	SoftLogout   bool        `json:"soft_logout,omitzero"`
 }
 
+// statusClientGone is what the log and the metrics have of a request whose client
+// hung up before the answer, as those do that sync; nobody gets it.
+const statusClientGone = 499
+
 // writeError is the one place where an error becomes an answer. What is not a
 // [matrix.Error] is the server's own failure: the log has it, the client gets
 // 500 M_UNKNOWN and the request's id.
 func writeError(w http.ResponseWriter, r *Request, err error) int {
 	var e *matrix.Error
 	if !errors.As(err, &e) {
+		if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+			return statusClientGone
+		}
 		r.Log.Error("request failed", "error", err)
 		e = matrix.Errorf(matrix.CodeUnknown, "The server could not do this. Its log tells why under request %s.", r.ID).
 			WithStatus(http.StatusInternalServerError)

@@ -202,16 +202,16 @@ func pages(ctx context.Context, p *person, room id.RoomID) error {
 func end(ctx context.Context, p *person) error {
 	url := p.BuildClientURL("v3", "account", "deactivate")
 	body := map[string]any{"erase": true}
-	_, err := p.MakeRequest(ctx, http.MethodPost, url, body, nil)
+	answer, err := p.MakeRequest(ctx, http.MethodPost, url, body, nil)
 	var failure mautrix.HTTPError
-	if !errors.As(err, &failure) || failure.Response.StatusCode != http.StatusUnauthorized {
+	if !errors.As(err, &failure) || !failure.IsStatus(http.StatusUnauthorized) {
 		return fmt.Errorf("the server did not ask who it is: %w", err)
 	}
 	var asked struct {
 		Session string `json:"session"`
 	}
-	if err := json.Unmarshal([]byte(failure.ResponseBody), &asked); err != nil || asked.Session == "" {
-		return fmt.Errorf("the 401 has no session: %s", failure.ResponseBody)
+	if err := json.Unmarshal(answer, &asked); err != nil || asked.Session == "" {
+		return fmt.Errorf("the 401 has no session: %s", answer)
 	}
 	body["auth"] = map[string]any{
 		"type": "m.login.password", "session": asked.Session, "password": password, "user": string(p.UserID),

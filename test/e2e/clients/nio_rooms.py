@@ -89,7 +89,8 @@ async def talk(alice, bob):
         "m.relates_to": {"rel_type": "m.thread", "event_id": first},
     }))
     expect(await bob.room_read_markers(room, first, first), nio.RoomReadMarkersResponse)
-    expect(await bob.room_typing(room, True, 5000), nio.RoomTypingResponse)
+    expect(await bob.room_typing(room, True, 30000), nio.RoomTypingResponse)
+    await sync_until(alice, "her room comes", lambda: room in alice.rooms)
     await sync_until(alice, "bob types", lambda: bob.user_id in alice.rooms[room].typing_users)
     await sync_until(alice, "bob has read", lambda: alice.rooms[room].read_receipts.get(bob.user_id))
     for i in range(20):

@@ -156,7 +156,7 @@ try {
     await receipts(alice, bob, id);
     await pagesBack(alice, bob, id);
     await searches(bob, "ferryman", 1);
-    await searches(bob, "tongue", 1);
+    await searches(bob, "tongue", 2); // the message, and its edit
 
     await ends(alice);
     await eventually("bob sees alice leave", () =>
@@ -174,3 +174,4 @@ try {
 } finally {
     for (const client of running) client.stopClient();
 }
+process.exit(); // the client has timers of its last requests, of two minutes
