@@ -70,10 +70,10 @@ func (d *Door) Changed(changes []storage.Change) {
 		switch c.Kind {
 		case storage.ChangeMember:
 			d.pasts.touch(member{c.Room, c.User}, c.Pos)
-			d.rooms.touch(c.Room, c.Pos)
+			d.noteRoom(c)
 			d.noteChild(c)
 		case storage.ChangeEvent, storage.ChangeHidden:
-			d.rooms.touch(c.Room, c.Pos)
+			d.noteRoom(c)
 			d.noteChild(c)
 		case storage.ChangePrivate:
 			d.pasts.touch(member{c.Room, c.User}, c.Pos)
@@ -106,9 +106,22 @@ func (d *Door) forget(pos int64) {
 	d.erasures.Store(&erasures{})
 }
 
+// noteRoom forgets a room in which there is a new event, or learns what it is now:
+// of the many who wake for the event nobody has to read it.
+func (d *Door) noteRoom(c storage.Change) {
+	d.rooms.touch(c.Room, c.Pos)
+	if c.Row != nil {
+		d.rooms.cache.Set(c.Room, entry[storage.Room]{*c.Row, c.Pos})
+	}
+}
+
 // noteChild forgets that the parent of a new event has no children. Of an event
-// of another process it is not known whose child it is.
+// of another process it is not known whose child it is. One that this server has
+// just made has no children itself: nobody could have named it.
 func (d *Door) noteChild(c storage.Change) {
+	if c.Event != nil && c.Event.Sender().Server() == d.opts.ServerName {
+		d.childless.cache.Set(c.Event.ID(), entry[struct{}]{struct{}{}, c.Pos})
+	}
 	if c.Event == nil {
 		d.childless.touchAll(c.Pos)
 	} else if parent, _, _, ok := storage.RelationOf(c.Event.Event); ok {

@@ -42,6 +42,9 @@ type Change struct {
 	// Event is the event of ChangeEvent and ChangeMember, where this process wrote
 	// it; nil where it has to be read.
 	Event *Event
+	// Row is the row of the room as it is after this change, where this process has
+	// written it; nil where it has to be read.
+	Row *Room
 }
 
 // changeBuckets is over how many places of the index of changes the newest are
@@ -87,6 +90,17 @@ func (tx *Tx) noteEvent(e *Event) {
 	for i := len(tx.changes) - 1; i >= 0; i-- {
 		if tx.changes[i].Pos == e.Pos || tx.changes[i].Pos == -e.Pos {
 			tx.changes[i].Event = e
+			return
+		}
+	}
+}
+
+// noteRoom adds the row of a room to the last of its events of this transaction,
+// so that this process need not read it.
+func (tx *Tx) noteRoom(r Room) {
+	for i := len(tx.changes) - 1; i >= 0; i-- {
+		if c := &tx.changes[i]; c.Room == r.ID && (c.Kind == ChangeEvent || c.Kind == ChangeMember || c.Kind == ChangeHidden) {
+			c.Row = &r
 			return
 		}
 	}

@@ -72,6 +72,7 @@ func (tx *Tx) SetRoom(r Room) error {
 	if err != nil {
 		return err
 	}
+	tx.noteRoom(r)
 	return tx.run(`UPDATE rooms SET state = $2, extremities = $3, depth = $4, last_pos = $5, joined = $6, invited = $7
 		WHERE room_id = $1`, r.ID, rootBytes(r.State), string(extremities), r.Depth, r.LastPos, r.Joined, r.Invited)
 }
