@@ -144,20 +144,23 @@ func TestWhatIsKnownCostsNoQuery(t *testing.T) {
 		s.Join(bob.Token, room)
 		c := newClient(s, bob)
 		c.sync()
-		views := func(fn func()) int64 {
-			before := s.DB.Stats().Views
-			fn()
-			return s.DB.Stats().Views - before
+		// The fewest of some times: the server has other things to do, too.
+		statements := func(prepare func()) int64 {
+			fewest := int64(1000)
+			for range 5 {
+				prepare()
+				before := s.DB.Stats().Statements
+				c.sync()
+				fewest = min(fewest, s.DB.Stats().Statements-before)
+			}
+			return fewest
 		}
 		c.sync() // the token is in the cache, and the rooms are known
-		if n := views(func() { c.sync() }); n != 0 {
-			t.Errorf("a sync with nothing new reads %d times", n)
+		if n := statements(func() {}); n != 0 {
+			t.Errorf("a sync with nothing new costs %d statements", n)
 		}
-		s.SendText(alice.Token, room, "x")
-		c.sync()
-		s.SendText(alice.Token, room, "y")
-		if n := views(func() { c.sync() }); n > 1 {
-			t.Errorf("a sync with one event reads %d times", n)
+		if n := statements(func() { s.SendText(alice.Token, room, "x") }); n != 0 {
+			t.Errorf("a sync with one event costs %d statements", n)
 		}
 	})
 }
