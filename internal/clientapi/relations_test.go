@@ -250,8 +250,12 @@ func TestTheEventNearestToATime(t *testing.T) {
 			dir  string
 			want string
 		}{
-			{times[4], "f", "m4"}, {times[4], "b", "m4"}, {times[4] + 1, "f", "m5"}, {times[4] - 1, "b", "m3"},
-			{times[8] + 5, "b", "m8"}, {times[0] - 1, "f", "m0"},
+			{times[4], "f", "m4"},
+			{times[4], "b", "m4"},
+			{times[4] + 1, "f", "m5"},
+			{times[4] - 1, "b", "m3"},
+			{times[8] + 5, "b", "m8"},
+			{times[0] - 1, "f", "m0"},
 		} {
 			a := read(s, alice, path, "ts", strconv.FormatInt(tc.at, 10), "dir", tc.dir)
 			if got := ids[a.String("event_id")]; got != tc.want {

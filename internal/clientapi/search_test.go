@@ -80,8 +80,10 @@ func TestMessagesAreFoundByTheirWords(t *testing.T) {
 			row{400, "M_MISSING_PARAM", post, v3 + "search", bob.Token, body(object{})},
 			row{400, "M_INVALID_PARAM", post, v3 + "search", bob.Token, body(object{"search_term": "x", "keys": []string{"content.x"}})},
 			row{400, "M_INVALID_PARAM", post, v3 + "search", bob.Token, body(object{"search_term": "x", "order_by": "x"})},
-			row{400, "M_INVALID_PARAM", post, v3 + "search", bob.Token,
-				body(object{"search_term": "x", "groupings": object{"group_by": []object{{"key": "x"}}}})},
+			row{
+				400, "M_INVALID_PARAM", post, v3 + "search", bob.Token,
+				body(object{"search_term": "x", "groupings": object{"group_by": []object{{"key": "x"}}}}),
+			},
 			row{400, "M_INVALID_PARAM", post, v3 + "search?next_batch=x", bob.Token, body(object{"search_term": "x"})},
 		)
 	})

@@ -125,8 +125,8 @@ func lastEvents(tx *storage.Tx, v *door.Visit, limit int) (Chunk, error) {
 	}
 	c := Chunk{End: position.InRoom(w.pos), Events: []door.Event{}}
 	events, err := w.events(min(limit, maxPage))
-	for i := len(events) - 1; i >= 0; i-- {
-		c.Events = append(c.Events, events[i])
+	for _, e := range slices.Backward(events) {
+		c.Events = append(c.Events, e)
 	}
 	if !w.done {
 		c.Start = position.InRoom(w.pos)

@@ -127,7 +127,7 @@ func (tx *Tx) Search(q SearchQuery) ([]*Event, error) {
 // match writes the query in the language of an engine, whose signs it is given.
 // No word has a character that means something in either.
 func (q SearchQuery) match(open, shut, prefix, or, and string) string {
-	any := func(words []string) string { return "(" + strings.Join(words, or) + ")" }
+	oneOf := func(words []string) string { return "(" + strings.Join(words, or) + ")" }
 	var rooms, types, parts []string
 	for _, room := range q.Rooms {
 		rooms = append(rooms, open+markOfRoom(room)+shut)
@@ -142,5 +142,5 @@ func (q SearchQuery) match(open, shut, prefix, or, and string) string {
 		}
 		parts = append(parts, part)
 	}
-	return strings.Join(append(parts, any(rooms), any(types)), and)
+	return strings.Join(append(parts, oneOf(rooms), oneOf(types)), and)
 }

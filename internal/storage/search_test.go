@@ -139,8 +139,11 @@ func TestWordsAreFoundInTheRoomsAskedFor(t *testing.T) {
 			{"topics, in both forms", storage.SearchQuery{Rooms: both, Words: storage.Words("rich old")}, []string{"old words\nrich words"}},
 			{"without accents", storage.SearchQuery{Rooms: both, Words: storage.Words("cafe")}, []string{"Ein Größenwahn im Café 東京に"}},
 			{"scripts without spaces", storage.SearchQuery{Rooms: both, Words: storage.Words("京")}, []string{"Ein Größenwahn im Café 東京に"}},
-			{"signs mean nothing", storage.SearchQuery{Rooms: both, Words: storage.Words(`"or" not (near) 'and*`)},
-				[]string{`a "quote" AND 'other' OR (signs) NOT * NEAR`}},
+			{
+				"signs mean nothing",
+				storage.SearchQuery{Rooms: both, Words: storage.Words(`"or" not (near) 'and*`)},
+				[]string{`a "quote" AND 'other' OR (signs) NOT * NEAR`},
+			},
 			{"a limit", storage.SearchQuery{Rooms: both, Words: storage.Words("hello"), Limit: 1}, []string{"hello there"}},
 			{"below a position", storage.SearchQuery{Rooms: both, Words: storage.Words("hello"), Before: 2}, []string{"Hello, World!"}},
 			{"no room", storage.SearchQuery{Words: storage.Words("hello")}, nil},

@@ -37,7 +37,7 @@ func (tx *Tx) TidySearch(first bool) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if parts > 1 { // all that there is is to be merged (FTS5, The 'merge' Command)
+	if parts > 1 { // everything is to be merged (FTS5, The 'merge' Command)
 		_, err = tx.mergeSearch(-tidyPages)
 		return true, err
 	}
