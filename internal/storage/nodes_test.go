@@ -150,7 +150,10 @@ func TestANodeThatStandsStillIsNotWaitedForForEver(t *testing.T) {
 		t.Errorf("%d sessions of the node are left, %v", sessions, err)
 	}
 	eventually(t, "the second is alone", func() bool { return alone(second) })
-	wantErr(t, first, storage.ErrLapsed, step2((*storage.Tx).SetAdmin, alice, true))
+	// Refused as lapsed, or because the connection was ended with its sessions.
+	if first.Update(t.Context(), step2((*storage.Tx).SetAdmin, alice, true)) == nil {
+		t.Error("a node whose lease has run out has changed something")
+	}
 	want(t, second, account(alice), bind((*storage.Tx).Account, alice))
 
 	goOn()
