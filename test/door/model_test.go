@@ -54,8 +54,12 @@ func (p past) joins(user string, i int) bool {
 	return slices.ContainsFunc(p[i:], func(h happening) bool { return h.isMember(user) && h.membership == "join" })
 }
 
-// sees is the specification's rule, by its numbers.
-func (p past) sees(user string, i int) bool { return p.rule(user, i, false) }
+// sees is the specification's rule, by its numbers. It has no word for the end of
+// an invite, which the one it was for has to hear of.
+func (p past) sees(user string, i int) bool {
+	over := p[i].isMember(user) && p.membership(user, i) == "invite" && slices.Contains([]string{"leave", "ban"}, p[i].membership)
+	return over || p.rule(user, i, false)
+}
 
 // rule is the same; members counts world_readable as shared.
 func (p past) rule(user string, i int, members bool) bool {
@@ -77,7 +81,9 @@ func (p past) rule(user string, i int, members bool) bool {
 				return true
 			case (setting == "shared" || setting == "world_readable") && p.joins(user, i+1): // 3
 				return true
-			case setting == "invited" && membership == "invite": // 4
+			case setting == "invited" && membership == "invite" && p.joins(user, i+1): // 4
+				// "A user needs to join a room to view events in that room": those of the time
+				// from the invite on, once they have.
 				return true
 			}
 		}

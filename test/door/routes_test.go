@@ -22,7 +22,8 @@ type ask struct {
 
 func get(paths ...string) []ask {
 	asks := make([]ask, 0, len(paths))
-	for _, p := range paths {
+	slices.Sort(paths)
+	for _, p := range slices.Compact(paths) {
 		asks = append(asks, ask{method: http.MethodGet, path: p})
 	}
 	return asks
@@ -44,6 +45,18 @@ func (c *scene) of(format ...string) []ask {
 	return get(paths...)
 }
 
+// related is a path below a room for each of its messages.
+func (c *scene) related(parts ...string) []ask {
+	var paths []string
+	for _, h := range c.past {
+		if h.typ == "m.room.message" {
+			path := append([]string{"relations", h.id}, parts...)
+			paths = append(paths, strings.Replace(hstest.RoomPath(c.room, path...), v3, "/_matrix/client/v1/", 1))
+		}
+	}
+	return get(paths...)
+}
+
 // walks tells for every operation that can carry an event how to ask it for all
 // that it has of a room. since is a token of /sync from before the room.
 var walks = map[string]func(c *scene, since string) []ask{
@@ -51,9 +64,9 @@ var walks = map[string]func(c *scene, since string) []ask{
 	"GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}":                           func(c *scene, _ string) []ask { return c.of("event", "{}") },
 	"GET /_matrix/client/v3/rooms/{roomId}/context/{eventId}":                         func(c *scene, _ string) []ask { return c.of("context", "{}") },
 	"GET /_matrix/client/v3/events/{eventId}":                                         askAnyEvent,
-	"GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}":                       func(c *scene, _ string) []ask { return v1(c.of("relations", "{}")) },
-	"GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}":             func(c *scene, _ string) []ask { return v1(c.of("relations", "{}", "m.replace")) },
-	"GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}": func(c *scene, _ string) []ask { return v1(c.of("relations", "{}", "m.annotation", "m.reaction")) },
+	"GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}":                       func(c *scene, _ string) []ask { return c.related() },
+	"GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}":             func(c *scene, _ string) []ask { return c.related("m.replace") },
+	"GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}": func(c *scene, _ string) []ask { return c.related("m.annotation", "m.reaction") },
 	"GET /_matrix/client/v1/rooms/{roomId}/threads":                                   func(c *scene, _ string) []ask { return v1(get(hstest.RoomPath(c.room, "threads"))) },
 	"GET /_matrix/client/v1/rooms/{roomId}/timestamp_to_event": func(c *scene, _ string) []ask {
 		return v1(get(hstest.RoomPath(c.room, "timestamp_to_event") + "?ts=0&dir=f"))
