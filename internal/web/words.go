@@ -33,6 +33,13 @@ var categories = map[string]string{
 	"invites":                 "Rooms you were asked into",
 	"knocks":                  "Rooms you have asked to be let into",
 	"messages":                "Messages you have sent",
+	"receipts":                "Marks of how far you have read",
+	"typing":                  "Marks of when you were typing",
+	"presence":                "Whether you are there, and what you say of it",
+	"aliases made":            "That you have given rooms the addresses you gave them",
+	"rooms for notices":       "Which room the server writes to you in",
+	"changes of the profile":  "Changes of your name and picture under way",
+	"reports":                 "What you reported to the operators of the server",
 	"transaction ids":         "Marks by which a message is not sent twice",
 	"unbound":                 "Addresses taken down at identity servers",
 }
@@ -40,17 +47,19 @@ var categories = map[string]string{
 // purposes are those of the inventory's lines that can stay, in people's words. A
 // test looks for those that are missing.
 var purposes = map[string]string{
-	"the account exists, or has ended":          "Your user id, when the account was made and when it ended",
-	"what the account may do":                   "Whether the account was an administrator’s, locked or suspended",
-	"the ending, and its proof":                 "The record of the ending, with its receipt",
-	"who did what to an account":                "What was done to the account, when and by whom",
-	"figures of the receipt":                    "How much of each kind was deleted",
-	"what others see of a person":               "Your profile",
-	"messages, and names and pictures in rooms": "Your messages, and your name and picture in rooms",
-	"that there was an event, by whom and when": "That you have sent something, when and where",
-	"who is in which room, or was":              "Which rooms you were in",
-	"who was in which room when":                "When you were in them",
-	"proof of consent":                          "Which terms you accepted, and when",
+	"the account exists, or has ended":            "Your user id, when the account was made and when it ended",
+	"what the account may do":                     "Whether the account was an administrator’s, locked or suspended",
+	"the ending, and its proof":                   "The record of the ending, with its receipt",
+	"who did what to an account":                  "What was done to the account, when and by whom",
+	"figures of the receipt":                      "How much of each kind was deleted",
+	"what others see of a person":                 "Your profile",
+	"messages, and names and pictures in rooms":   "Your messages, and your name and picture in rooms",
+	"that there was an event, by whom and when":   "That you have sent something, when and where",
+	"who is in which room, or was":                "Which rooms you were in",
+	"who was in which room when":                  "When you were in them",
+	"what somebody has reported to the operators": "What you reported to the operators of the server",
+	"the state of rooms, as event ids; a person's id is in it where it is a state key": "That you were in your rooms, in how they are stored",
+	"proof of consent": "Which terms you accepted, and when",
 }
 
 // stepNames are the steps of an ending in people's words.
