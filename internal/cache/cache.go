@@ -12,6 +12,7 @@ package cache
 
 import (
 	"iter"
+	"math"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -22,8 +23,8 @@ type Options[K comparable, V any] struct {
 	// Size is how many entries there are at most.
 	Size int
 	// Weight is how much all entries weigh at most, by Weigh: in bytes, say.
-	Weight uint64
-	Weigh  func(K, V) uint32
+	Weight int64
+	Weigh  func(K, V) int
 	// Written and Used are how long an entry is kept after it was set, or used; 0
 	// for as long as there is room. One of them is set at most.
 	Written, Used time.Duration
@@ -46,7 +47,10 @@ type store[K comparable, V any] interface {
 
 // New makes an empty cache.
 func New[K comparable, V any](o Options[K, V]) *Cache[K, V] {
-	options := &otter.Options[K, V]{MaximumSize: o.Size, MaximumWeight: o.Weight, Weigher: o.Weigh}
+	options := &otter.Options[K, V]{MaximumSize: o.Size, MaximumWeight: uint64(max(o.Weight, 0))}
+	if o.Weigh != nil {
+		options.Weigher = func(k K, v V) uint32 { return uint32(min(max(o.Weigh(k, v), 0), math.MaxUint32)) }
+	}
 	switch {
 	case o.Written > 0:
 		options.ExpiryCalculator = otter.ExpiryWriting[K, V](o.Written)

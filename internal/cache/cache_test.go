@@ -11,7 +11,7 @@ import (
 
 func TestACacheStaysWithinItsBounds(t *testing.T) {
 	bySize := cache.New(cache.Options[int, string]{Size: 100})
-	byWeight := cache.New(cache.Options[int, string]{Weight: 1000, Weigh: func(_ int, v string) uint32 { return uint32(len(v)) }})
+	byWeight := cache.New(cache.Options[int, string]{Weight: 1000, Weigh: func(_ int, v string) int { return len(v) }})
 	for i := range 10_000 {
 		bySize.Set(i, "x")
 		byWeight.Set(i, "ten bytes.")

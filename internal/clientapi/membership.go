@@ -157,7 +157,7 @@ func (q *targeted) check() error {
 	return nil
 }
 
-// target is POST /rooms/{roomId}/kick, ban and unban, which do do to somebody.
+// target is POST /rooms/{roomId}/kick, ban and unban, each of which does do to somebody.
 func (a *API) target(
 	do func(context.Context, room.Actor, matrix.RoomID, matrix.UserID, string) error,
 ) authedHandler {

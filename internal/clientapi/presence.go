@@ -93,7 +93,7 @@ func (a *API) setPresence(r *wire.Request, who account.Requester) (any, error) {
 		return nil, matrix.Errorf(matrix.CodeInvalidParam, "A status_msg has at most %d bytes.", maxStatus)
 	}
 	if a.Presence == nil {
-		return nil, nil
+		return struct{}{}, nil
 	}
 	return nil, a.Presence.Set(r.Context(), who.UserID, who.DeviceID, q.Presence, status)
 }

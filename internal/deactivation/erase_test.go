@@ -1,6 +1,7 @@
 package deactivation_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,9 +27,7 @@ func plantInRoom(s *hstest.Server, alice hstest.Session, others ...hstest.Sessio
 	message = s.SendText(alice.Token, room, planted+" message")
 	relates := func(relType string, more object) object {
 		rel := object{"rel_type": relType, "event_id": message}
-		for name, value := range more {
-			rel[name] = value
-		}
+		maps.Copy(rel, more)
 		return rel
 	}
 	s.SendEvent(alice.Token, room, "m.room.message", object{

@@ -38,7 +38,7 @@ type caches struct {
 	moments  *cache.Cache[instant, moment]
 	pasts    *fresh[member, member, *past]
 	rooms    *fresh[matrix.RoomID, matrix.RoomID, storage.Room]
-	ignored  *fresh[matrix.UserID, matrix.UserID, map[matrix.UserID]bool]
+	ignored  *fresh[matrix.UserID, matrix.UserID, users]
 	// childless are events without children.
 	childless *fresh[string, string, struct{}]
 }
@@ -55,20 +55,23 @@ type instant struct {
 	reader string
 }
 
+// users are those of a list.
+type users = map[matrix.UserID]bool
+
 func newCaches(bytes int64) caches {
 	return caches{
 		events: newFresh[string, matrix.RoomID](cache.Options[string, entry[*storage.Event]]{
-			Weight: uint64(bytes) * 3 / 4,
-			Weigh:  func(_ string, e entry[*storage.Event]) uint32 { return uint32(e.value.Size() + eventBytes) },
+			Weight: bytes * 3 / 4,
+			Weigh:  func(_ string, e entry[*storage.Event]) int { return e.value.Size() + eventBytes },
 		}),
 		redacted: cache.New(cache.Options[string, *event.Event]{
-			Weight: uint64(bytes) / 4,
-			Weigh:  func(_ string, e *event.Event) uint32 { return uint32(e.Size() + eventBytes) },
+			Weight: bytes / 4,
+			Weigh:  func(_ string, e *event.Event) int { return e.Size() + eventBytes },
 		}),
 		moments:   cache.New(cache.Options[instant, moment]{Size: momentEntries}),
 		pasts:     newFresh[member, member](cache.Options[member, entry[*past]]{Size: pastEntries}),
 		rooms:     newFresh[matrix.RoomID, matrix.RoomID](cache.Options[matrix.RoomID, entry[storage.Room]]{Size: roomEntries}),
-		ignored:   newFresh[matrix.UserID, matrix.UserID](cache.Options[matrix.UserID, entry[map[matrix.UserID]bool]]{Size: ignoredEntries}),
+		ignored:   newFresh[matrix.UserID, matrix.UserID](cache.Options[matrix.UserID, entry[users]]{Size: ignoredEntries}),
 		childless: newFresh[string, string](cache.Options[string, entry[struct{}]]{Size: childlessEntries}),
 	}
 }

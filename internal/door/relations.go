@@ -68,7 +68,7 @@ func (v *Visit) aggregates(list []outgoing) (map[string]*aggregate, error) {
 		}
 	}
 	if len(ids) == 0 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no map is an empty one
 	}
 	children, err := v.tx.Children(v.id, ids)
 	if err != nil {

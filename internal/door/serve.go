@@ -195,7 +195,7 @@ func (v *Visit) fillBecause(list []outgoing, f Format) error {
 // does not see are not in the result.
 func (v *Visit) quote(ids []string, f Format) (map[string][]byte, error) {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no map is an empty one
 	}
 	found, err := v.d.Events(v.tx, ids)
 	if err != nil {

@@ -1,6 +1,7 @@
 package door_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -76,8 +77,13 @@ func TestFormats(t *testing.T) {
 					"sender": string(s.sam), "type": "m.room.message", "unsigned": map[string]any{"age": age(message)},
 				}},
 				{"for a server", door.Reader{Server: "elsewhere"}, message, door.Format{Kind: door.Federation}, pdu},
-				{"federation for a client", door.Reader{User: s.vera}, message, door.Format{Kind: door.Federation},
-					with(pdu, "event_id", message.ID(), "unsigned", member)},
+				{
+					"federation for a client",
+					door.Reader{User: s.vera},
+					message,
+					door.Format{Kind: door.Federation},
+					with(pdu, "event_id", message.ID(), "unsigned", member),
+				},
 			} {
 				if diff := cmp.Diff(tc.want, serve(t, s, tc.who, tc.e, tc.format)); diff != "" {
 					t.Errorf("version %s, %s (-want +got)\n%s", version, tc.name, diff)
@@ -90,9 +96,7 @@ func TestFormats(t *testing.T) {
 // with is m with more in it.
 func with(m map[string]any, more ...any) map[string]any {
 	all := map[string]any{}
-	for k, v := range m {
-		all[k] = v
-	}
+	maps.Copy(all, m)
 	for i := 0; i < len(more); i += 2 {
 		all[more[i].(string)] = more[i+1]
 	}

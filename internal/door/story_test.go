@@ -55,7 +55,7 @@ var secret = doortest.Content{"secret": "s3cret", "reason": "s3cret", "displayna
 func (s *stage) tell(told string) {
 	s.T.Helper()
 	s.Batch(func() {
-		for _, word := range strings.Fields(told) {
+		for word := range strings.FieldsSeq(told) {
 			if e := s.one(word); e != nil {
 				s.words[e.ID()] = word
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 )
 
@@ -61,9 +62,10 @@ func (s *Server) SetState(token, room, typ, key string, content any) string {
 
 // RoomPath is the path of a room's resource, each part escaped.
 func RoomPath(room string, parts ...string) string {
-	path := clientAPI + "rooms/" + url.PathEscape(room)
+	var path strings.Builder
+	path.WriteString(clientAPI + "rooms/" + url.PathEscape(room))
 	for _, part := range parts {
-		path += "/" + url.PathEscape(part)
+		path.WriteString("/" + url.PathEscape(part))
 	}
-	return path
+	return path.String()
 }

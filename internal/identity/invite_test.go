@@ -10,7 +10,7 @@ import (
 	"lethe/internal/matrix"
 )
 
-// answers answers each path with the next of its answers; the last is repeated.
+// answers has each path answered with the next of a list; the last is repeated.
 func answers(by map[string][]string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		list := by[r.URL.Path]

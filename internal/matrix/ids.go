@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -193,7 +194,7 @@ func ParseRoomID(s string) (RoomID, error) {
 	case len(s) > MaxIDLength:
 		return "", fmt.Errorf("room id has more than %d bytes", MaxIDLength)
 	case len(s) < 2 || s[0] != '!':
-		return "", fmt.Errorf("room id does not begin with !")
+		return "", errors.New("room id begins with another character than !")
 	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 		return "", fmt.Errorf("room id has invalid characters")
 	}

@@ -263,7 +263,7 @@ func (s *Service) overdue() time.Duration {
 		if first := s.queue[0]; first.at.After(now) {
 			return first.at.Sub(now)
 		}
-		s.look(heap.Pop(&s.queue).(*user), now)
+		s.look(heap.Pop(&s.queue).(*user), now) //nolint:forcetypeassert // the queue has nothing else
 	}
 	return 0
 }

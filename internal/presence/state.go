@@ -106,7 +106,7 @@ func (q queue) Swap(i, j int) {
 
 // Push is for package heap.
 func (q *queue) Push(x any) {
-	u := x.(*user)
+	u := x.(*user) //nolint:forcetypeassert // the queue has nothing else
 	u.index = len(*q)
 	*q = append(*q, u)
 }

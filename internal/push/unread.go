@@ -85,7 +85,7 @@ func NewUnread(db *storage.DB, d *door.Door, trees *state.Trees, recent Recent) 
 		tallies: cache.New(cache.Options[seat, *tally]{Size: talliesKept}),
 		rules: cache.New(cache.Options[matrix.UserID, compiledAt]{
 			Weight: rulesBytes,
-			Weigh:  func(_ matrix.UserID, c compiledAt) uint32 { return uint32(c.weight) },
+			Weigh:  func(_ matrix.UserID, c compiledAt) int { return c.weight },
 		}),
 	}
 	u.delivered.Store(db.Delivered())

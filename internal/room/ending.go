@@ -58,7 +58,7 @@ func (w *writer) stepDown(who Actor) error {
 	levels := event.NewPowerLevels(pdu(now[create]), pdu(now[power]))
 	var content, users map[string]jsontext.Value
 	if json.Unmarshal(now[power].Content(), &content) != nil || json.Unmarshal(content["users"], &users) != nil {
-		return nil // what cannot be read gives nobody power
+		return nil //nolint:nilerr // what cannot be read gives nobody power
 	}
 	if _, ok := users[string(who.User)]; !ok || levels.User(who.User) <= levels.UsersDefault() {
 		return nil

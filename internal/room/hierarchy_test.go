@@ -1,6 +1,7 @@
 package room_test
 
 import (
+	"maps"
 	"net/url"
 	"testing"
 	"time"
@@ -59,9 +60,7 @@ func TestASummaryIsForThoseWhoMayComeIn(t *testing.T) {
 func tree(s *hstest.Server, token string) (space, sub string) {
 	via := func(more object) object {
 		content := object{"via": []string{"example.org"}}
-		for key, value := range more {
-			content[key] = value
-		}
+		maps.Copy(content, more)
 		return content
 	}
 	spaced := func(name string) object {

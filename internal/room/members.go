@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -38,9 +39,7 @@ func (w *writer) memberContent(user matrix.UserID, membership string, extra map[
 			}
 		}
 	}
-	for name, value := range extra {
-		content[name] = value
-	}
+	maps.Copy(content, extra)
 	content["membership"] = membership
 	return json.Marshal(content)
 }

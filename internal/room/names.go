@@ -186,8 +186,7 @@ func (w *writer) rename(user matrix.UserID) error {
 		}
 	}
 	err = w.setMember(Actor{User: user}, user, join, extra)
-	var refused *matrix.Error
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*matrix.Error](err); ok {
 		return nil
 	}
 	return err

@@ -39,8 +39,15 @@ type Summary struct {
 
 // summarised are the keys of the state that a summary is made of.
 var summarised = []event.Key{
-	{Type: typeCreate}, {Type: typeName}, {Type: typeTopic}, {Type: typeAvatar}, {Type: typeCanonicalAlias},
-	{Type: typeJoinRules}, {Type: typeHistoryVisibility}, {Type: typeGuestAccess}, {Type: typeEncryption},
+	{Type: typeCreate},
+	{Type: typeName},
+	{Type: typeTopic},
+	{Type: typeAvatar},
+	{Type: typeCanonicalAlias},
+	{Type: typeJoinRules},
+	{Type: typeHistoryVisibility},
+	{Type: typeGuestAccess},
+	{Type: typeEncryption},
 }
 
 // fields are the members of an event's content; none where there is no event.

@@ -10,7 +10,7 @@ import (
 const LeafMax = leafMax
 
 // NewSized is New with a cache of that many bytes.
-func NewSized(size uint64) *Trees { return newTrees(size) }
+func NewSized(size int64) *Trees { return newTrees(size) }
 
 // Kept is how many bytes the cache has, by its own account.
 func (t *Trees) Kept() uint64 {

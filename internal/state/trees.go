@@ -39,12 +39,10 @@ type Trees struct {
 // New makes Trees with an empty cache.
 func New() *Trees { return newTrees(cacheBytes) }
 
-func newTrees(size uint64) *Trees {
+func newTrees(size int64) *Trees {
 	return &Trees{cache: cache.New(cache.Options[Root, node]{
 		Weight: size,
-		Weigh: func(_ Root, n node) uint32 {
-			return uint32(len(n.body) + nodeBytes) //nolint:gosec // bodies are a few KB
-		},
+		Weigh:  func(_ Root, n node) int { return len(n.body) + nodeBytes },
 	})}
 }
 

@@ -41,8 +41,10 @@ func TestWhatASyncAsksFor(t *testing.T) {
 				return err
 			}
 			for i, m := range []storage.Membership{
-				{Room: town, User: alice, Membership: "join", Pos: 5}, {Room: cave, User: alice, Membership: "invite", Pos: 3},
-				{Room: town, User: bob, Membership: "join", Pos: 2}, {Room: town, User: "@c:x", Membership: "leave", Pos: 1},
+				{Room: town, User: alice, Membership: "join", Pos: 5},
+				{Room: cave, User: alice, Membership: "invite", Pos: 3},
+				{Room: town, User: bob, Membership: "join", Pos: 2},
+				{Room: town, User: "@c:x", Membership: "leave", Pos: 1},
 			} {
 				m.EventID = string(rune('a' + i))
 				if err := tx.SetMembership(m, false); err != nil {

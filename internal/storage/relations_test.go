@@ -36,8 +36,10 @@ func TestRelationOfAnEvent(t *testing.T) {
 		"a reply in a thread": {"", `{"m.relates_to":{"event_id":"$p","rel_type":"m.thread"}}`, relation{"$p", "m.thread", "", true}},
 		"of its own kind":     {"", `{"m.relates_to":{"event_id":"$p","rel_type":"x"}}`, relation{"$p", "x", "", true}},
 		"an annotation":       {"", `{"m.relates_to":{"event_id":"$p","key":"👍","rel_type":"m.annotation"}}`, relation{"$p", "m.annotation", "👍", true}},
-		"an edit": {"", `{"m.new_content":{},"m.relates_to":{"event_id":"$p","rel_type":"m.replace"}}`,
-			relation{"$p", "m.replace", "", true}},
+		"an edit": {
+			"", `{"m.new_content":{},"m.relates_to":{"event_id":"$p","rel_type":"m.replace"}}`,
+			relation{"$p", "m.replace", "", true},
+		},
 
 		"an annotation without a key":   {"", `{"m.relates_to":{"event_id":"$p","rel_type":"m.annotation"}}`, relation{}},
 		"an edit without new content":   {"", `{"m.relates_to":{"event_id":"$p","rel_type":"m.replace"}}`, relation{}},

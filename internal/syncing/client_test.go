@@ -2,6 +2,7 @@ package syncing_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -39,9 +40,7 @@ func (c *client) filter(f string) *client {
 
 func (c *client) path() string {
 	q := url.Values{}
-	for name, values := range c.more {
-		q[name] = values
-	}
+	maps.Copy(q, c.more)
 	if c.since != "" {
 		q.Set("since", c.since)
 	}

@@ -61,23 +61,30 @@ func (b *builder) look(v visit) error {
 	}
 	all := v.fresh || b.r.FullState
 	j := &Joined{history: h}
-	var heroes []matrix.UserID
-	if all || v.members && membersChanged(&p) {
-		if heroes, err = b.summarise(d, j); err != nil {
-			return err
-		}
-	}
-	state, err := b.stateOf(d, v, &p, heroes)
+	state, err := b.joinedState(d, v, &p, j)
 	if err != nil {
 		return err
 	}
-	j.setState(b.r.StateAfter, state)
 	b.addEphemeral(v, j)
-	tells := len(p.events) + len(state) + len(j.Ephemeral.Events) + len(j.AccountData.Events)
+	tells := len(p.events) + state + len(j.Ephemeral.Events) + len(j.AccountData.Events)
 	if all || tells > 0 || p.limited || j.Summary.Joined != nil || v.counts && b.s.opts.Unread != nil {
 		b.a.Rooms.Join[v.room] = j
 	}
 	return nil
+}
+
+// joinedState puts the state, and the summary where it may have changed, into the
+// answer, and tells how many events of state there are.
+func (b *builder) joinedState(d *door.Visit, v visit, p *part, j *Joined) (n int, err error) {
+	var heroes []matrix.UserID
+	if v.fresh || b.r.FullState || v.members && membersChanged(p) {
+		if heroes, err = b.summarise(d, j); err != nil {
+			return 0, err
+		}
+	}
+	state, err := b.stateOf(d, v, p, heroes)
+	j.setState(b.r.StateAfter, state)
+	return len(state), err
 }
 
 func (h *history) setState(after bool, events []door.Event) {

@@ -1,6 +1,7 @@
 package syncing
 
 import (
+	"maps"
 	"slices"
 
 	"lethe/internal/door"
@@ -98,9 +99,7 @@ func (b *builder) wholeState(room matrix.RoomID, root state.Root, ids map[event.
 	if err != nil {
 		return err
 	}
-	for key, id := range entries {
-		ids[key] = id
-	}
+	maps.Insert(ids, entries)
 	return nil
 }
 

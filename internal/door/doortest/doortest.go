@@ -9,9 +9,11 @@
 package doortest
 
 import (
-	"encoding/json"
+	"errors"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"lethe/internal/door"
 	"lethe/internal/event"
@@ -108,7 +110,7 @@ func (h *House) Erase(user matrix.UserID) (pos int64) {
 	h.T.Helper()
 	h.Update(func(tx *storage.Tx) (err error) {
 		account := storage.Account{UserID: user, Kind: storage.KindUser, CreatedAt: 1}
-		if err := tx.CreateAccount(account); err != nil && err != storage.ErrExists {
+		if err := tx.CreateAccount(account); err != nil && !errors.Is(err, storage.ErrExists) {
 			return err
 		}
 		if pos, err = tx.NextPos(storage.Change{Kind: storage.ChangeErased, User: user}); err != nil {
@@ -142,7 +144,7 @@ func (h *House) Ignore(user matrix.UserID, others ...matrix.UserID) {
 	content := marshal(h.T, map[string]any{"ignored_users": list})
 	h.Update(func(tx *storage.Tx) error {
 		account := storage.Account{UserID: user, Kind: storage.KindUser, CreatedAt: 1}
-		if err := tx.CreateAccount(account); err != nil && err != storage.ErrExists {
+		if err := tx.CreateAccount(account); err != nil && !errors.Is(err, storage.ErrExists) {
 			return err
 		}
 		pos, err := tx.NextPos(storage.Change{Kind: storage.ChangeAccountData, User: user})

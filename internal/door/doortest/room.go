@@ -2,6 +2,7 @@ package doortest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	"lethe/internal/door"
@@ -90,9 +91,7 @@ func (r *Room) Member(sender, target matrix.UserID, membership string, more ...C
 	r.T.Helper()
 	content := Content{"membership": membership}
 	for _, m := range more {
-		for name, value := range m {
-			content[name] = value
-		}
+		maps.Copy(content, m)
 	}
 	return r.Set(sender, "m.room.member", string(target), content)
 }
