@@ -83,6 +83,7 @@ func (st *stage) script(settings ...string) *scene {
 		"power_level_content_override": object{"users_default": 50, "events": object{}},
 	})
 	s := st.erased
+	st.must(c.become(st.owner, s.UserID, "invite"))
 	st.must(c.become(s, s.UserID, "join"))
 	for _, name := range []string{"before", "away", "again", "gone", "ignorer", "bridge"} {
 		st.joins(c, name)
@@ -101,7 +102,8 @@ func (st *stage) script(settings ...string) *scene {
 	st.joins(c, "away")
 	st.must(c.become(s, st.people["gone"].UserID, "invite") + 1) // refused: is a member
 	st.must(c.become(st.people["gone"].Session, st.people["gone"].UserID, "leave"))
-	st.must(c.become(s, s.UserID, "join")) // another name
+	st.must(c.become(st.owner, s.UserID, "leave")) // a kick, with what others say of them
+	st.must(c.become(s, s.UserID, "join"))         // another name
 	return c
 }
 
