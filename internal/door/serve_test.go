@@ -406,6 +406,44 @@ func TestARedactionIsNotUndoneByTheCache(t *testing.T) {
 	})
 }
 
+// TestWhatIsCommittedIsSeenBeforeTheDoorIsTold: a reader who says up to where they
+// have read would else miss it for ever.
+func TestWhatIsCommittedIsSeenBeforeTheDoorIsTold(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		s := newStage(doortest.New(t, db, nil), "11")
+		untold := door.New(db, s.Trees, door.Options{ServerName: doortest.Server, Now: s.Now, Readers: door.ReadersSpec})
+		e := s.Say(creator, "before")
+		check := func(asked bool, topic string) {
+			t.Helper()
+			s.View(func(tx *storage.Tx) error {
+				if asked {
+					if _, err := tx.Pos(); err != nil {
+						return err
+					}
+				}
+				v, err := untold.Enter(tx, door.Reader{User: creator}, s.ID)
+				if err != nil {
+					return err
+				}
+				served, err := v.Serve([]*storage.Event{e}, door.Format{Kind: door.Sync})
+				if err != nil || len(served) != 1 {
+					t.Errorf("of one event %d are served, %v", len(served), err)
+				}
+				if room, err := tx.Room(s.ID); err != nil || asked && v.Room().State != room.State {
+					t.Errorf("the room has the state from before %q, %v", topic, err)
+				}
+				return nil
+			})
+		}
+		untold.Changed([]storage.Change{{Pos: db.Delivered(), Kind: storage.ChangeHidden}})
+		check(true, "anything")
+		e = s.Set(creator, "m.room.topic", "", doortest.Content{"topic": "one"})
+		check(false, "one")
+		e = s.Set(creator, "m.room.topic", "", doortest.Content{"topic": "two"})
+		check(true, "two")
+	})
+}
+
 func TestWhatIsRolledBackIsNotCached(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		s := newStage(doortest.New(t, db, nil), "11")

@@ -78,10 +78,14 @@ func (v *Visit) catchUp() (cached bool, err error) {
 		return false, nil
 	}
 	term, alone := d.db.Alone()
-	if alone && d.caughtUp.Load() == term {
-		return true, nil
-	}
 	delivered := d.delivered.Load()
+	if alone && d.caughtUp.Load() == term {
+		// What this process has just committed may not have come yet. Nobody misses
+		// it but whoever says up to where they have read.
+		if seen, asked := v.tx.AsOf(); !asked || seen <= delivered {
+			return true, nil
+		}
+	}
 	pos, err := v.tx.Pos()
 	switch {
 	case err != nil:
@@ -142,10 +146,14 @@ func (v *Visit) readPast(cached bool) error {
 }
 
 // knows tells whether the reader's past is known up to a position, and learns it
-// if it can.
+// if it can: from the database where an event was committed, and read, before
+// [Door.Changed] has been told of it.
 func (v *Visit) knows(pos int64) (bool, error) {
-	if pos > v.knownTo {
-		if err := v.readPast(v.tx.ReadOnly()); err != nil {
+	for _, cached := range []bool{v.tx.ReadOnly(), false} {
+		if pos <= v.knownTo {
+			return true, nil
+		}
+		if err := v.readPast(cached); err != nil {
 			return false, err
 		}
 	}

@@ -118,6 +118,10 @@ func (tx *Tx) Pos() (pos int64, err error) {
 	return pos, err
 }
 
+// AsOf is the position that [Tx.Pos] has told of a [DB.View], and whether it was
+// asked.
+func (tx *Tx) AsOf() (pos int64, asked bool) { return tx.seen, tx.seen != 0 }
+
 // ReadOnly tells whether the transaction is that of a [DB.View]: it sees what is
 // committed and nothing else, as it was at [Tx.Pos].
 func (tx *Tx) ReadOnly() bool { return tx.view }

@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // Of the load: who there is, and how much they say.
@@ -303,8 +305,8 @@ func (l *load) check() {
 	}
 	for _, u := range l.users[:loadReaders] {
 		for room := range u.rooms {
-			if !slices.Equal(u.got[room], rooms[room]) {
-				l.t.Errorf("%s got %d messages of %s, which has %d, or in another order", u.id, len(u.got[room]), room, len(rooms[room]))
+			if diff := cmp.Diff(rooms[room], u.got[room]); diff != "" {
+				l.t.Errorf("%s got other messages of %s (-what the room has, +what came):\n%s", u.id, room, diff)
 			}
 		}
 	}
