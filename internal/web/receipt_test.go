@@ -72,7 +72,7 @@ func TestTheReceiptSaysWhatIsStuck(t *testing.T) {
 		s.Eventually("the failure is seen", func() bool { return strings.Contains(b.get(page).text(), "What went wrong") })
 		v := b.get(page).has(http.StatusOK,
 			"Some of the work is still on its way", "Look again", "Take an address of yours down at "+ids.Name+" to do",
-			"Next try:", "Because the account was ended without erasure: Your profile")
+			"Next try:", "Because the account was ended without erasure:", "Your profile")
 		if strings.Contains(v.Raw, "alice@example.com") {
 			t.Errorf("the receipt names the address: %s", v.text())
 		}
