@@ -194,7 +194,7 @@ func ParseRoomID(s string) (RoomID, error) {
 	case len(s) > MaxIDLength:
 		return "", fmt.Errorf("room id has more than %d bytes", MaxIDLength)
 	case len(s) < 2 || s[0] != '!':
-		return "", errors.New("room id begins with another character than !")
+		return "", errors.New("room id has no ! at its beginning")
 	case !utf8.ValidString(s) || strings.ContainsRune(s, 0):
 		return "", fmt.Errorf("room id has invalid characters")
 	}

@@ -58,7 +58,7 @@ var purposes = map[string]string{
 	"who is in which room, or was":                "Which rooms you were in",
 	"who was in which room when":                  "When you were in them",
 	"what somebody has reported to the operators": "What you reported to the operators of the server",
-	"the state of rooms, as event ids; a person's id is in it where it is a state key": "That you were in your rooms, in how they are stored",
+	"the state of rooms, as event ids; a person's id is in it where it is a state key": "That you were in your rooms, in how they are stored", //nolint:lll // a name
 	"proof of consent": "Which terms you accepted, and when",
 }
 

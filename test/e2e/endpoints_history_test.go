@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,9 +17,7 @@ func (w *world) history() {
 	first := anna.say(at, "m.room.message", "1", message("the pomegranate is ripe"))
 	to := func(kind string, more object) object {
 		relation := object{"rel_type": kind, "event_id": first}
-		for key, value := range more {
-			relation[key] = value
-		}
+		maps.Copy(relation, more)
 		return relation
 	}
 	edit := message("* the pomegranates are ripe")
