@@ -80,6 +80,7 @@ func TestWhoIsInStaysInWithoutAnotherEvent(t *testing.T) {
 		room := s.CreateRoom(alice.Token, object{"preset": "public_chat"})
 		other := s.CreateRoom(alice.Token, nil)
 		s.Want(200, "", put, v3+"profile/"+url.PathEscape(alice.UserID)+"/displayname", alice.Token, object{"displayname": "Al"})
+		s.Eventually("the name is in the room", func() bool { return memberOf(s, alice, room, alice)["displayname"] == "Al" })
 		before := memberOf(s, alice, room, alice)
 		a := s.Want(200, "", post, v3+"join/"+url.PathEscape(room)+"?via=example.org&server_name=a", alice.Token, object{"reason": "x"})
 		if a.String("room_id") != room {
