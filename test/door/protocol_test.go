@@ -19,7 +19,9 @@ func TestTheRoomStaysWhatItWasForNewcomers(t *testing.T) {
 			"m.room.join_rules":         {"join_rule": "public", "x": c.mark()},
 			"m.room.history_visibility": {"history_visibility": "shared", "x": c.mark()},
 			"m.room.server_acl":         {"allow": []any{"*"}, "deny": []any{"evil.example.com"}},
-			"m.room.name":               {"name": c.mark()},
+			// A redaction would take the notifications away.
+			"m.room.power_levels": {"ban": 60.0, "notifications": object{"room": 90.0}},
+			"m.room.name":         {"name": c.mark()},
 		}
 		for typ, content := range kept {
 			if c.set(creator, typ, "", content) < 0 {
